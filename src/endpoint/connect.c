@@ -1,0 +1,165 @@
+/* Opening streams: open_connection, open_unix_connection, sock=. */
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <weir.h>
+
+#include "base/limits.h"
+#include "base/macros.h"
+#include "endpoint/race.h"
+#include "endpoint/resolve.h"
+#include "kernel/sys.h"
+#include "stream/stream.h"
+#include "transport/address.h"
+
+static const struct weir_connect_options defaults;
+
+/* The stream owns `fd` from here on, or it is closed. */
+static int hand_out(int fd, const struct weir_connect_options *options,
+                    struct weir_reader **ret_reader, struct weir_writer **ret_writer)
+{
+    struct weir_task *task = task_current();
+    struct stream *stream = stream_new(task->loop, fd, options->limit, sizeof *stream);
+    if (stream == NULL)
+        return -ENOMEM;
+    stream_own(stream, task);
+    *ret_reader = &stream->reader;
+    *ret_writer = &stream->writer;
+    return 0;
+}
+
+static int begin(const struct weir_connect_options **options)
+{
+    struct weir_task *task = task_current();
+    if (task == NULL)
+        return -EPERM;
+    if (*options == NULL)
+        *options = &defaults;
+    if ((*options)->limit > SIZE_MAX / 4 || (*options)->interleave < 0)
+        return -EINVAL;
+    return task_interrupted(task);
+}
+
+/* ---- TCP ------------------------------------------------------------------------------------- */
+
+static int connect_any(const struct addrinfo *remote, const struct addrinfo *local,
+                       const struct weir_connect_options *options)
+{
+    const struct addrinfo *order[LIMIT_ADDRESSES];
+    weir_duration delay = options->happy_eyeballs_delay;
+    if (delay == 0)
+        delay = LIMIT_HAPPY_EYEBALLS * WEIR_MILLISECOND;
+    unsigned first = options->interleave != 0 ? (unsigned)options->interleave : 1;
+    unsigned count = resolve_interleave(remote, first, order, LIMIT_ADDRESSES);
+    int fd = race(order, count, local, delay);
+    if (fd >= 0)
+        sys_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return fd;
+}
+
+PUBLIC int weir_open_connection(const char *host, uint16_t port,
+                                const struct weir_connect_options *options,
+                                struct weir_reader **ret_reader, struct weir_writer **ret_writer)
+{
+    int rc = begin(&options);
+    if (rc < 0)
+        return rc;
+    struct addrinfo hints = { .ai_flags = options->flags,
+                              .ai_family = options->family,
+                              .ai_socktype = SOCK_STREAM,
+                              .ai_protocol = options->proto };
+    struct addrinfo *remote = NULL, *local = NULL;
+    rc = resolve(host, port, &hints, &remote);
+    if (rc == 0 && (options->local_host != NULL || options->local_port != 0)) {
+        if (options->local_host == NULL)
+            hints.ai_flags |= AI_PASSIVE;
+        rc = resolve(options->local_host, options->local_port, &hints, &local);
+    }
+    if (rc == 0)
+        rc = connect_any(remote, local, options);
+    if (remote != NULL)
+        sys_resolve_free(remote);
+    if (local != NULL)
+        sys_resolve_free(local);
+    if (rc < 0)
+        return rc;
+    int fd = rc;
+    rc = hand_out(fd, options, ret_reader, ret_writer);
+    if (rc < 0)
+        sys_close(fd);
+    return rc;
+}
+
+/* ---- Unix sockets ---------------------------------------------------------------------------- */
+
+/* The kernel has no way to wait for room in a Unix listener's backlog but a blocked thread: it is
+ * asked again, ever less often. */
+static int connect_patiently(int fd, const struct sockaddr_un *address, socklen_t length)
+{
+    const struct sockaddr *generic = (const struct sockaddr *)address;
+    weir_duration pause = WEIR_MILLISECOND / 2;
+    int rc;
+    while ((rc = sys_connect(fd, generic, length)) == -EAGAIN) {
+        rc = weir_sleep(pause);
+        if (rc < 0)
+            return rc;
+        if (pause < 50 * WEIR_MILLISECOND)
+            pause *= 2;
+    }
+    return rc;
+}
+
+PUBLIC int weir_open_unix_connection(const char *path, const struct weir_connect_options *options,
+                                     struct weir_reader **ret_reader,
+                                     struct weir_writer **ret_writer)
+{
+    struct sockaddr_un address;
+    socklen_t length;
+    int rc = begin(&options);
+    if (rc == 0)
+        rc = address_of_path(path, &address, &length);
+    if (rc < 0)
+        return rc;
+    int fd = sys_socket(AF_UNIX, 0);
+    if (fd < 0)
+        return fd;
+    rc = connect_patiently(fd, &address, length);
+    if (rc == 0)
+        rc = hand_out(fd, options, ret_reader, ret_writer);
+    if (rc < 0)
+        sys_close(fd);
+    return rc;
+}
+
+/* ---- A socket of the caller's ------------------------------------------------------------------ */
+
+static bool is_owned(const struct weir_loop *loop, int fd)
+{
+    for (struct list_node *node = loop->lingering.first; node != NULL; node = node->next) {
+        const struct stream *stream = container_of(node, struct stream, lingering.node);
+        if (stream->socket.fd == fd && stream->socket.state < SOCKET_CLOSING)
+            return true;
+    }
+    return false;
+}
+
+PUBLIC int weir_open_socket(int fd, const struct weir_connect_options *options,
+                            struct weir_reader **ret_reader, struct weir_writer **ret_writer)
+{
+    struct sockaddr_storage peer;
+    socklen_t length;
+    int family = AF_UNSPEC;
+    int rc = begin(&options);
+    if (rc == 0)
+        rc = sys_socket_check(fd, &family);
+    if (rc == 0)
+        rc = sys_socket_name(fd, true, &peer, &length);
+    if (rc == 0 && is_owned(loop_this(), fd))
+        rc = -EEXIST;
+    if (rc == 0)
+        rc = sys_set_blocking(fd);
+    if (rc < 0)
+        return rc;
+    if (family == AF_INET || family == AF_INET6)
+        sys_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    return hand_out(fd, options, ret_reader, ret_writer);
+}

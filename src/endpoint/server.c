@@ -1,0 +1,296 @@
+/* The server (asyncio.Server): its life, and its clients. */
+#include "endpoint/server.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "base/metrics.h"
+#include "endpoint/shared.h"
+#include "kernel/sys.h"
+
+/* ---- Clients --------------------------------------------------------------------------------- */
+
+/* The handler may free the stream, and with it the client: then its task's argument is cleared. */
+static int client_main(void *argument)
+{
+    struct client *client = argument;
+    struct weir_server *server = client->server;
+    server->client_connected(&client->stream.reader, &client->stream.writer, server->argument);
+    client = task_current()->argument;
+    if (client != NULL)
+        client->task = NULL;
+    return 0;
+}
+
+static bool is_gone(const struct weir_server *server)
+{
+    if (!server->closed || server->open > 0)
+        return false;
+    for (unsigned i = 0; i < server->listener_count; i++) {
+        if (server->listeners[i].fd >= 0)
+            return false;
+    }
+    return true;
+}
+
+static void look_if_gone(struct weir_server *server)
+{
+    if (!is_gone(server))
+        return;
+    wait_wake_all(&server->closers, 0);
+    if (server->released && server->inside == 0)
+        server_free(server);
+}
+
+static void client_gone(struct stream *stream)
+{
+    struct client *client = container_of(stream, struct client, stream);
+    struct weir_server *server = client->server;
+    if (client->task != NULL)
+        client->task->argument = NULL;
+    list_remove(&client->node);
+    server->open--;
+    for (unsigned i = 0; i < server->listener_count && !server->closed; i++) {
+        listener_retry(&server->listeners[i]);
+        listener_move(&server->listeners[i]);
+    }
+    look_if_gone(server);
+}
+
+void server_let_in(struct weir_server *server, int fd)
+{
+    struct client *client = NULL;
+    metrics.connections_accepted++;
+    if (server->serving) {
+        client = (struct client *)stream_new(server->loop, fd, server->options.limit,
+                                             sizeof *client);
+    }
+    if (client == NULL) {
+        sys_close(fd);
+        return;
+    }
+    client->server = server;
+    client->stream.gone = client_gone;
+    list_append(&server->clients, &client->node);
+    server->open++;
+    client->task = task_start(server->loop, client_main, client);
+    if (client->task != NULL) {
+        stream_own(&client->stream, client->task);
+    } else {
+        stream_abort(&client->stream);
+        stream_release(&client->stream);
+    }
+}
+
+/* ---- Life ------------------------------------------------------------------------------------ */
+
+struct weir_server *server_new(weir_client_connected_fn *client_connected, void *argument,
+                               const struct weir_server_options *options)
+{
+    struct weir_server *server = calloc(1, sizeof *server);
+    if (server == NULL)
+        return NULL;
+    server->loop = loop_this();
+    server->client_connected = client_connected;
+    server->argument = argument;
+    server->spare_fd = sys_spare_fd();
+    if (options != NULL)
+        server->options = *options;
+    if (server->options.backlog == 0)
+        server->options.backlog = LIMIT_BACKLOG;
+    if (server->options.max_connections == 0) {
+        struct shared *shared = server->loop->shared;
+        size_t limit = sys_fd_limit() / (shared != NULL ? shared_loops(shared) : 1);
+        size_t most = limit > 2 * LIMIT_FDS_SPARED ? limit - LIMIT_FDS_SPARED : limit / 2;
+        server->options.max_connections = (unsigned)min_size(most, UINT32_MAX);
+    }
+    return server;
+}
+
+void server_free(struct weir_server *server)
+{
+    for (unsigned i = 0; i < server->listener_count; i++) {
+        if (server->listeners[i].fd >= 0)
+            sys_close(server->listeners[i].fd);
+        free(server->listeners[i].name);
+        free(server->listeners[i].path);
+    }
+    if (server->spare_fd >= 0)
+        sys_close(server->spare_fd);
+    free(server->listeners);
+    free(server);
+}
+
+void server_listener_closed(struct weir_server *server)
+{
+    look_if_gone(server);
+}
+
+static void release(struct weir_server *server)
+{
+    task_disown(&server->owned);
+    server->released = true;
+    server->inside++; /* closing may find it gone already */
+    weir_server_close(server);
+    server->inside--;
+    look_if_gone(server);
+}
+
+static void end_owned(struct task_owned *owned)
+{
+    release(container_of(owned, struct weir_server, owned));
+}
+
+int server_launch(struct weir_server *server, struct weir_server **ret_server)
+{
+    int rc = server->options.no_start_serving ? 0 : weir_server_start_serving(server);
+    if (rc < 0) {
+        server_free(server);
+        return rc;
+    }
+    task_own(task_current(), &server->owned, end_owned);
+    *ret_server = server;
+    return 0;
+}
+
+static void leave(struct weir_server *server)
+{
+    server->inside--;
+    look_if_gone(server);
+}
+
+/* Waits until all have gone, at most until `deadline`. */
+static int wait_until_gone(struct weir_server *server, int64_t deadline)
+{
+    if (is_gone(server))
+        return 0;
+    struct wait wait;
+    list_append(&server->closers, &wait.node);
+    return wait_until(&wait, deadline);
+}
+
+/* ---- weir.h ---------------------------------------------------------------------------------- */
+
+PUBLIC int weir_server_start_serving(struct weir_server *server)
+{
+    if (server->closed)
+        return -EPIPE;
+    if (server->serving)
+        return 0;
+    for (unsigned i = 0; i < server->listener_count; i++) {
+        int rc = sys_listen(server->listeners[i].fd, server->options.backlog);
+        if (rc < 0)
+            return rc;
+    }
+    server->serving = true;
+    for (unsigned i = 0; i < server->listener_count; i++)
+        listener_move(&server->listeners[i]);
+    return 0;
+}
+
+PUBLIC int weir_server_serve_forever(struct weir_server *server)
+{
+    if (!list_is_empty(&server->forever))
+        return -EBUSY;
+    int rc = weir_server_start_serving(server);
+    if (rc < 0)
+        return rc;
+    struct wait wait;
+    server->inside++;
+    list_append(&server->forever, &wait.node);
+    rc = task_current() != NULL ? wait_suspend(&wait, NULL) : -EPERM;
+    if (rc < 0)
+        weir_server_close(server);
+    leave(server);
+    return rc;
+}
+
+PUBLIC bool weir_server_is_serving(const struct weir_server *server)
+{
+    return server->serving;
+}
+
+PUBLIC const char *weir_server_sockname(const struct weir_server *server, size_t index)
+{
+    return index < server->listener_count && !server->closed ? server->listeners[index].name : NULL;
+}
+
+PUBLIC uint16_t weir_server_port(const struct weir_server *server)
+{
+    return server->port;
+}
+
+PUBLIC void weir_server_close(struct weir_server *server)
+{
+    if (server == NULL || server->closed)
+        return;
+    server->serving = false;
+    server->closed = true;
+    server->inside++;
+    wait_wake_all(&server->forever, 0);
+    for (unsigned i = 0; i < server->listener_count; i++)
+        listener_close(&server->listeners[i]);
+    leave(server);
+}
+
+/* Ending a stream may free it at once, and the next in the list with it: nothing does, for a stream
+ * closes by completions only. */
+static void for_each_client(struct weir_server *server, void (*act)(struct stream *))
+{
+    for (struct list_node *node = server->clients.first; node != NULL; node = node->next)
+        act(&container_of(node, struct client, node)->stream);
+}
+
+PUBLIC void weir_server_close_clients(struct weir_server *server)
+{
+    for_each_client(server, stream_close);
+}
+
+PUBLIC void weir_server_abort_clients(struct weir_server *server)
+{
+    for_each_client(server, stream_abort);
+}
+
+PUBLIC int weir_server_wait_closed(struct weir_server *server)
+{
+    if (server == NULL)
+        return 0;
+    server->inside++;
+    task_disown(&server->owned);
+    int rc = task_current() != NULL ? wait_until_gone(server, INT64_MAX) : -EPERM;
+    server->released = true;
+    if (rc < 0)
+        weir_server_close(server);
+    leave(server);
+    return rc;
+}
+
+static void cancel_handler(struct stream *stream)
+{
+    struct client *client = container_of(stream, struct client, stream);
+    if (client->task != NULL)
+        task_cancel(client->task);
+}
+
+PUBLIC int weir_server_shutdown(struct weir_server *server, weir_duration grace)
+{
+    struct weir_loop *loop = server->loop;
+    server->inside++;
+    weir_server_close(server);
+    int rc = wait_until_gone(server, loop_deadline(loop, grace));
+    bool late = rc == -ETIME;
+    if (late) {
+        for_each_client(server, cancel_handler);
+        for_each_client(server, stream_close);
+        rc = wait_until_gone(server, loop_deadline(loop, WEIR_SECOND));
+    }
+    if (rc == -ETIME) {
+        for_each_client(server, stream_abort);
+        rc = wait_until_gone(server, INT64_MAX);
+    }
+    release(server);
+    leave(server);
+    return rc == 0 && late ? -ETIMEDOUT : rc;
+}

@@ -1,0 +1,71 @@
+/* A server: some listeners, and the clients they have let in. server.c is the API and its life,
+ * listener.c accepts, bind.c makes the listening sockets. */
+#ifndef WEIR_ENDPOINT_SERVER_H
+#define WEIR_ENDPOINT_SERVER_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+#include <weir.h>
+
+#include "stream/stream.h"
+#include "task/loop.h"
+
+struct listener {
+    struct weir_server *server;
+    int fd; /* -1 once closed */
+    struct op accept;
+    bool accepting, cancelling; /* one is in flight; and is being cancelled */
+    bool multishot;             /* and it is of that kind */
+    bool shared;                /* others listen on the same socket */
+    struct ring_waiter parked;
+    struct weir_timer backoff; /* while no fd can be had */
+    int64_t delay;             /* of the next one, ns */
+    char *name;                /* as weir_server_sockname() words it */
+    char *path;                /* to unlink, if it is still that file; or NULL */
+    dev_t device;
+    ino_t inode;
+};
+
+struct weir_server {
+    struct weir_loop *loop;
+    weir_client_connected_fn *client_connected;
+    void *argument;
+    struct weir_server_options options; /* no zeros left in limit, backlog, max_connections */
+    struct listener *listeners;
+    unsigned listener_count;
+    uint16_t port;
+    struct list clients; /* client */
+    unsigned open;       /* clients */
+    struct list forever; /* wait: serve_forever */
+    struct list closers; /* wait: for all to be gone */
+    struct task_owned owned;
+    int spare_fd;        /* given up to tell a client when no other fd can be had */
+    unsigned inside;     /* tasks inside a waiting function */
+    bool serving, closed, released;
+};
+
+/* A stream that a server has accepted. */
+struct client {
+    struct stream stream;
+    struct weir_server *server;
+    struct list_node node;
+    struct weir_task *task; /* the handler's, until it returns */
+};
+
+/* server.c */
+void server_let_in(struct weir_server *server, int fd);
+void server_listener_closed(struct weir_server *server);
+struct weir_server *server_new(weir_client_connected_fn *client_connected, void *argument,
+                               const struct weir_server_options *options);
+void server_free(struct weir_server *server);
+
+/* Begins to serve, unless told not to, and hands it to the current task. -errno: it is freed. */
+int server_launch(struct weir_server *server, struct weir_server **ret_server);
+
+/* listener.c: does what the server's state asks for: accept, pause, stop, close. */
+void listener_open(struct listener *listener, struct weir_server *server, int fd);
+void listener_move(struct listener *listener);
+void listener_retry(struct listener *listener); /* an fd has become free */
+void listener_close(struct listener *listener); /* the server has closed */
+
+#endif

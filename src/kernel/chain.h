@@ -1,0 +1,64 @@
+/* A chain is a queue of bytes: pieces, each a view of a segment it holds. What came from the kernel
+ * moves from chain to chain without being copied; bytes are copied only by the functions that say so.
+ *
+ * Invariant: `size` is the sum of the pieces' sizes, and no piece is empty. */
+#ifndef WEIR_KERNEL_CHAIN_H
+#define WEIR_KERNEL_CHAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <weir.h>
+
+#include "kernel/segment.h"
+
+struct piece {
+    struct piece *next;
+    const char *data;
+    size_t size;
+    struct weir_segment *segment;
+};
+
+struct chain {
+    struct piece *first, *last;
+    size_t size;
+};
+
+/* Appends a view, taking over one reference to `segment`. Without memory: -ENOMEM, and the reference
+ * stays with the caller. */
+int chain_append(struct chain *chain, struct weir_segment *segment, const char *data, size_t size);
+
+/* Appends copies: packed behind the last piece while its segment has room. -ENOMEM: nothing added. */
+int chain_copy(struct chain *chain, const void *data, size_t size);
+
+/* Moves the first `n` bytes, or all if there are fewer, to the end of `to`. -ENOMEM: a part has
+ * moved, in order. */
+int chain_move(struct chain *to, struct chain *from, size_t n);
+
+/* Takes the first `n` bytes, which lie in the first piece, out as a slice that holds its segment. */
+struct weir_slice chain_take(struct chain *chain, size_t n);
+
+void chain_drop(struct chain *chain, size_t n); /* drops the first `n` bytes */
+void chain_clear(struct chain *chain);
+
+/* Makes the first `n` bytes, or all if there are fewer, lie together in a segment that has room for
+ * `capacity` in all. Copies what does not. -ENOMEM: nothing has changed. */
+int chain_gather(struct chain *chain, size_t n, size_t capacity);
+
+/* Copies the first `n` bytes, which are there, to `buffer`; they stay. */
+void chain_peek(const struct chain *chain, void *buffer, size_t n);
+
+/* Replaces every view of `segment` by a copy. -ENOMEM: some are left. */
+int chain_disown(struct chain *chain, const struct weir_segment *segment);
+
+/* The offset behind the first occurrence of `needle` that ends behind `from` and not behind `until`,
+ * or -1. So a search resumes where the last one stopped: `from` is the size it then saw. */
+ssize_t chain_find(const struct chain *chain, size_t from, size_t until, const char *needle,
+                   size_t length);
+
+void chain_check(const struct chain *chain); /* asserts the invariant */
+
+/* Frees what is kept for reuse. */
+void chain_free_spare(void);
+
+#endif

@@ -1,0 +1,407 @@
+/* The reader (asyncio.StreamReader): what was received waits in `in`; a record is lent from there. */
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "base/metrics.h"
+#include "stream/stream.h"
+
+/* While more is awaited than the pool could hold, it is joined in portions of this many bytes. */
+enum { PORTION = LIMIT_LARGE };
+
+/* ---- Receiving ------------------------------------------------------------------------------- */
+
+static void wake(struct weir_reader *reader)
+{
+    if (reader->waiter == NULL)
+        return;
+    struct wait *wait = reader->waiter;
+    reader->waiter = NULL;
+    wait_wake(wait, 0);
+}
+
+static void set_receiving(struct stream *stream)
+{
+    struct weir_reader *reader = &stream->reader;
+    bool wanted = !reader->paused && !reader->held && !stream->closing;
+    if (wanted != stream->transport->receiving)
+        stream->transport->ops->receive(stream->transport, wanted);
+}
+
+void reader_received(struct stream *stream, struct weir_segment *segment, const char *data,
+                     size_t size)
+{
+    struct weir_reader *reader = &stream->reader;
+    if (reader->ended) { /* we have closed, or it was fed an end */
+        segment_drop(segment);
+        return;
+    }
+    if (chain_append(&reader->in, segment, data, size) < 0) {
+        segment_drop(segment);
+        stream_fail(stream, -ENOMEM);
+        return;
+    }
+    bool enough = reader->in.size >= reader->wanted;
+    if (enough)
+        wake(reader);
+    if (reader->in.size > 2 * reader->limit && (enough || reader->waiter == NULL) &&
+        !reader->paused) {
+        reader->paused = true;
+        metrics.reads_paused++;
+        set_receiving(stream);
+    }
+}
+
+void reader_end(struct stream *stream)
+{
+    stream->reader.ended = true;
+    wake(&stream->reader);
+}
+
+void reader_resume(struct stream *stream)
+{
+    struct weir_reader *reader = &stream->reader;
+    if (reader->paused && reader->in.size <= reader->limit) {
+        reader->paused = false;
+        set_receiving(stream);
+    }
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+static void drop_lent(struct weir_reader *reader)
+{
+    if (reader->lent != NULL)
+        segment_drop(reader->lent);
+    reader->lent = NULL;
+}
+
+int reader_enter(struct weir_reader *reader)
+{
+    if (reader->busy)
+        return -EBUSY;
+    reader->busy = true;
+    stream_enter(stream_of_reader(reader));
+    int rc = task_begin();
+    if (unlikely(rc < 0)) {
+        reader_leave(reader);
+        return rc;
+    }
+    drop_lent(reader);
+    return 0;
+}
+
+void reader_leave(struct weir_reader *reader)
+{
+    struct stream *stream = stream_of_reader(reader);
+    reader->busy = false;
+    if (reader->paused)
+        reader_resume(stream);
+    stream_leave(stream);
+}
+
+int reader_wait(struct weir_reader *reader, size_t wanted)
+{
+    struct stream *stream = stream_of_reader(reader);
+    while (reader->in.size < wanted && !reader->ended) {
+        if (reader->paused) {
+            reader->paused = false;
+            set_receiving(stream);
+        }
+        struct wait wait = { 0 };
+        reader->waiter = &wait;
+        reader->wanted = wanted;
+        int rc = wait_suspend(&wait, NULL);
+        reader->waiter = NULL;
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* What to say when nothing more comes: the failure, or what an orderly end means to the caller. */
+static ssize_t at_end(const struct weir_reader *reader, ssize_t otherwise)
+{
+    int error = stream_of_reader(reader)->error;
+    return error != 0 ? error : otherwise;
+}
+
+static ssize_t lend(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
+{
+    *ret_data = chain_take(&reader->in, n);
+    reader->lent = ret_data->segment_;
+    return (ssize_t)n;
+}
+
+/* All there is as one slice, with `code` to go with it. */
+static ssize_t lend_rest(struct weir_reader *reader, ssize_t code, struct weir_slice *ret_data)
+{
+    *ret_data = (struct weir_slice){ .data = "" };
+    if (reader->in.size == 0)
+        return code;
+    if (chain_gather(&reader->in, reader->in.size, 0) < 0)
+        return -ENOMEM;
+    lend(reader, reader->in.size, ret_data);
+    return code;
+}
+
+/* ---- Reads ----------------------------------------------------------------------------------- */
+
+static ssize_t read_some(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
+{
+    int rc = reader_wait(reader, 1);
+    if (rc < 0)
+        return rc;
+    if (reader->in.size == 0) {
+        ssize_t end = at_end(reader, 0);
+        if (end == 0)
+            *ret_data = (struct weir_slice){ .data = "" };
+        return end;
+    }
+    return lend(reader, min_size(n, reader->in.first->size), ret_data);
+}
+
+/* Waits until `n` bytes are there, joined as they come: the pool need not hold them all. */
+static int fill(struct weir_reader *reader, size_t n)
+{
+    struct chain *in = &reader->in;
+    while (in->size < n && !reader->ended) {
+        size_t next = n - in->size > PORTION ? in->size + PORTION : n;
+        int rc = reader_wait(reader, next);
+        if (rc == 0 && in->size < n && n - in->size > 0 && in->size >= PORTION)
+            rc = chain_gather(in, in->size, n);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static ssize_t read_exactly(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
+{
+    int rc = fill(reader, n);
+    if (rc < 0)
+        return rc;
+    if (reader->in.size < n) {
+        ssize_t end = at_end(reader, WEIR_INCOMPLETE);
+        return end == WEIR_INCOMPLETE ? lend_rest(reader, end, ret_data) : end;
+    }
+    rc = chain_gather(&reader->in, n, 0);
+    return rc < 0 ? rc : lend(reader, n, ret_data);
+}
+
+/* Room is doubled as it fills, so that each byte is copied about once. */
+static ssize_t read_all(struct weir_reader *reader, struct weir_slice *ret_data)
+{
+    struct chain *in = &reader->in;
+    size_t room = PORTION;
+    while (!reader->ended) {
+        int rc = reader_wait(reader, in->size + 1);
+        if (rc == 0 && in->size > 0) {
+            while (room < in->size)
+                room *= 2;
+            rc = chain_gather(in, in->size, room);
+        }
+        if (rc < 0)
+            return rc;
+    }
+    ssize_t end = at_end(reader, 0);
+    if (end < 0)
+        return end;
+    size_t size = in->size;
+    end = lend_rest(reader, 0, ret_data);
+    return end < 0 ? end : (ssize_t)size;
+}
+
+PUBLIC ssize_t weir_read(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
+{
+    int rc = reader_enter(reader);
+    if (rc < 0)
+        return rc;
+    ssize_t result = 0;
+    if (n == 0)
+        *ret_data = (struct weir_slice){ .data = "" };
+    else if (n == WEIR_UNTIL_EOF)
+        result = read_all(reader, ret_data);
+    else
+        result = read_some(reader, n, ret_data);
+    reader_leave(reader);
+    return result;
+}
+
+PUBLIC ssize_t weir_readexactly(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
+{
+    if (n > SSIZE_MAX)
+        return -EINVAL;
+    int rc = reader_enter(reader);
+    if (rc < 0)
+        return rc;
+    ssize_t result = 0;
+    if (n == 0)
+        *ret_data = (struct weir_slice){ .data = "" };
+    else
+        result = read_exactly(reader, n, ret_data);
+    reader_leave(reader);
+    return result;
+}
+
+PUBLIC ssize_t weir_read_into(struct weir_reader *reader, void *buffer, size_t size)
+{
+    int rc = reader_enter(reader);
+    if (rc < 0)
+        return rc;
+    ssize_t result = 0;
+    if (size > 0) {
+        result = reader_wait(reader, 1);
+        if (result == 0 && reader->in.size == 0) {
+            result = at_end(reader, 0);
+        } else if (result == 0) {
+            size_t n = min_size(size, reader->in.size);
+            chain_peek(&reader->in, buffer, n);
+            chain_drop(&reader->in, n);
+            metrics.bytes_copied += n;
+            result = (ssize_t)n;
+        }
+    }
+    reader_leave(reader);
+    return result;
+}
+
+/* ---- Up to a separator ------------------------------------------------------------------------ */
+
+struct match {
+    size_t end, length; /* of the separator: where it ends, how long it is */
+};
+
+/* Whichever ends first; of those that end together, the shortest. */
+static bool find_any(const struct chain *in, size_t from, const struct weir_slice *separators,
+                     size_t count, struct match *ret_match)
+{
+    struct match best = { in->size + 1, 0 };
+    for (size_t i = 0; i < count; i++) {
+        size_t length = separators[i].size;
+        ssize_t end = chain_find(in, from, min_size(best.end, in->size), separators[i].data, length);
+        if (end < 0)
+            continue;
+        if ((size_t)end < best.end || length < best.length)
+            best = (struct match){ (size_t)end, length };
+    }
+    *ret_match = best;
+    return best.length > 0;
+}
+
+static ssize_t overrun(struct weir_reader *reader, size_t consumed)
+{
+    reader->overrun = consumed;
+    return WEIR_LIMIT_OVERRUN;
+}
+
+static ssize_t read_until(struct weir_reader *reader, const struct weir_slice *separators,
+                          size_t count, size_t longest, struct weir_slice *ret_data)
+{
+    struct chain *in = &reader->in;
+    struct match match;
+    size_t searched = 0;
+    while (!find_any(in, searched, separators, count, &match)) {
+        if (reader->ended) {
+            ssize_t end = at_end(reader, WEIR_INCOMPLETE);
+            return end == WEIR_INCOMPLETE ? lend_rest(reader, end, ret_data) : end;
+        }
+        searched = in->size;
+        if (searched + 1 > reader->limit + longest)
+            return overrun(reader, searched + 1 - longest);
+        int rc = reader_wait(reader, searched + 1);
+        if (rc < 0)
+            return rc;
+    }
+    if (match.end - match.length > reader->limit)
+        return overrun(reader, match.end - match.length);
+    int rc = chain_gather(in, match.end, 0);
+    return rc < 0 ? rc : lend(reader, match.end, ret_data);
+}
+
+PUBLIC ssize_t weir_readuntil_any(struct weir_reader *reader, const struct weir_slice *separators,
+                                  size_t count, struct weir_slice *ret_data)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (separators[i].size == 0)
+            return -EINVAL;
+        longest = max_size(longest, separators[i].size);
+    }
+    if (longest == 0)
+        return -EINVAL;
+    int rc = reader_enter(reader);
+    if (rc < 0)
+        return rc;
+    ssize_t result = read_until(reader, separators, count, longest, ret_data);
+    reader_leave(reader);
+    return result;
+}
+
+PUBLIC ssize_t weir_readuntil(struct weir_reader *reader, const char *separator,
+                              struct weir_slice *ret_data)
+{
+    struct weir_slice only = { .data = separator, .size = strlen(separator) };
+    return weir_readuntil_any(reader, &only, 1, ret_data);
+}
+
+PUBLIC ssize_t weir_readline(struct weir_reader *reader, struct weir_slice *ret_line)
+{
+    struct weir_slice newline = { .data = "\n", .size = 1 };
+    ssize_t n = weir_readuntil_any(reader, &newline, 1, ret_line);
+    return n == WEIR_INCOMPLETE ? (ssize_t)ret_line->size : n;
+}
+
+/* ---- The rest of weir.h ----------------------------------------------------------------------- */
+
+PUBLIC size_t weir_overrun(const struct weir_reader *reader)
+{
+    return reader->overrun;
+}
+
+PUBLIC bool weir_at_eof(const struct weir_reader *reader)
+{
+    return reader->ended && reader->in.size == 0;
+}
+
+PUBLIC int weir_exception(const struct weir_reader *reader)
+{
+    return stream_of_reader(reader)->error;
+}
+
+PUBLIC void weir_feed_eof(struct weir_reader *reader)
+{
+    reader_end(stream_of_reader(reader));
+}
+
+PUBLIC void weir_pause_reading(struct weir_reader *reader)
+{
+    reader->held = true;
+    set_receiving(stream_of_reader(reader));
+}
+
+PUBLIC void weir_resume_reading(struct weir_reader *reader)
+{
+    reader->held = false;
+    set_receiving(stream_of_reader(reader));
+}
+
+PUBLIC bool weir_is_reading(const struct weir_reader *reader)
+{
+    const struct stream *stream = stream_of_reader(reader);
+    return !reader->held && !reader->paused && !stream->closing && !reader->ended;
+}
+
+PUBLIC struct weir_slice weir_slice_keep(struct weir_slice slice)
+{
+    if (slice.segment_ != NULL)
+        segment_hold(slice.segment_);
+    return slice;
+}
+
+PUBLIC void weir_slice_drop(struct weir_slice slice)
+{
+    if (slice.segment_ != NULL)
+        segment_drop(slice.segment_);
+}

@@ -1,0 +1,101 @@
+/* A stream joins a reader and a writer to a transport. What a program holds, struct weir_reader and
+ * struct weir_writer, are its two halves; it is freed when it is closed, nobody is inside one of its
+ * functions any more, and its owner has let it go. */
+#ifndef WEIR_STREAM_STREAM_H
+#define WEIR_STREAM_STREAM_H
+
+#include <stdbool.h>
+#include <weir.h>
+
+#include "base/list.h"
+#include "kernel/chain.h"
+#include "task/loop.h"
+#include "task/task.h"
+#include "transport/socket.h"
+#include "transport/transport.h"
+
+struct weir_reader {
+    struct chain in;             /* received, not read yet */
+    struct weir_segment *lent;   /* the last read's, until the next */
+    struct wait *waiter;         /* the task that waits for more */
+    size_t wanted;               /* how many bytes in all it waits for */
+    size_t limit;
+    size_t overrun;
+    bool busy;                   /* a task is inside a read */
+    bool ended;                  /* nothing more comes */
+    bool paused;                 /* by the limit */
+    bool held;                   /* by weir_pause_reading() */
+};
+
+struct weir_writer {
+    size_t high, low;
+    struct list drains;          /* wait */
+    struct weir_segment *borrowed; /* weir_write_all()'s, to be given back before it leaves */
+    bool paused;                 /* above high, until at low */
+    bool ended;                  /* weir_write_eof() */
+};
+
+struct stream {
+    struct weir_reader reader;
+    struct weir_writer writer;
+    struct transport *transport; /* the topmost */
+    struct socket socket;        /* the lowest */
+    struct task_owned owned;     /* by the task that must end it */
+    struct lingering lingering;
+    struct list closers;         /* wait, for closed */
+    void (*gone)(struct stream *stream); /* it is closed: the server's; or NULL */
+    int error;                   /* the first failure */
+    unsigned inside;             /* tasks inside a waiting function */
+    bool closing, aborted, lost, closed;
+    bool released;               /* nobody will end it any more */
+};
+
+/* A stream over `fd`, a connected, blocking stream socket, in `size` bytes, of which struct stream is
+ * the first member. Reading begins at once. NULL without memory: then the fd is still the caller's. */
+struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size);
+
+/* `task` owns it from here on: it is released at the latest when that returns. */
+void stream_own(struct stream *stream, struct weir_task *task);
+
+/* Its owner lets it go: closed once its data has left, then freed. */
+void stream_release(struct stream *stream);
+
+void stream_fail(struct stream *stream, int error);
+void stream_close(struct stream *stream);
+void stream_abort(struct stream *stream);
+
+/* Around every wait inside: enter keeps the memory, leave may free it. */
+static inline void stream_enter(struct stream *stream)
+{
+    stream->inside++;
+}
+void stream_leave(struct stream *stream);
+
+static inline struct stream *stream_of_reader(const struct weir_reader *reader)
+{
+    return (struct stream *)(void *)((char *)(uintptr_t)reader - offsetof(struct stream, reader));
+}
+
+static inline struct stream *stream_of_writer(const struct weir_writer *writer)
+{
+    return (struct stream *)(void *)((char *)(uintptr_t)writer - offsetof(struct stream, writer));
+}
+
+/* reader.c */
+void reader_received(struct stream *stream, struct weir_segment *segment, const char *data,
+                     size_t size);
+void reader_end(struct stream *stream);    /* nothing more comes: wakes who waits */
+void reader_resume(struct stream *stream); /* after something was taken out of `in` */
+/* Begins a read: 0, or why not (-EBUSY, an interruption). Every 0 is followed by reader_leave(). */
+int reader_enter(struct weir_reader *reader);
+void reader_leave(struct weir_reader *reader);
+/* Waits until `in` holds `wanted` bytes or nothing more comes: 0, or why not. */
+int reader_wait(struct weir_reader *reader, size_t wanted);
+
+/* writer.c */
+int writer_check(const struct weir_writer *writer); /* may be written to: 0, or why not */
+void writer_queued(struct weir_writer *writer);     /* after something was put into `out` */
+void writer_sent(struct stream *stream);
+void writer_lost(struct stream *stream);
+
+#endif

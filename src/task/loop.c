@@ -1,0 +1,139 @@
+#include "task/loop.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/macros.h"
+#include "base/metrics.h"
+#include "kernel/chain.h"
+#include "kernel/segment.h"
+#include "kernel/sys.h"
+#include "task/mailbox.h"
+
+_Thread_local struct weir_loop *loop_running;
+
+int loop_open(struct weir_loop *loop, const struct weir_run_options *options)
+{
+    *loop = (struct weir_loop){ .linger = options->linger };
+    int rc = ring_open(&loop->ring, options->ring_entries);
+    if (rc < 0)
+        return rc;
+    rc = pool_open(&loop->pool, &loop->ring, options->receive_memory);
+    if (rc < 0) {
+        ring_close(&loop->ring);
+        pool_close(&loop->pool);
+        return rc;
+    }
+    stacks_open(&loop->stacks, options->stack_size);
+    return 0;
+}
+
+void loop_close(struct weir_loop *loop)
+{
+    mailbox_close(loop);
+    ring_close(&loop->ring);
+    pool_close(&loop->pool);
+    stacks_close(&loop->stacks);
+    segment_free_spare();
+    chain_free_spare();
+}
+
+int64_t loop_now(struct weir_loop *loop)
+{
+    if (loop->now == 0)
+        loop->now = sys_now();
+    return loop->now;
+}
+
+int64_t loop_deadline(struct weir_loop *loop, weir_duration duration)
+{
+    int64_t deadline;
+    if (duration < 0)
+        duration = 0;
+    return __builtin_add_overflow(loop_now(loop), duration, &deadline) ? INT64_MAX : deadline;
+}
+
+/* How long the ring may wait: 0 while anything is ready, -1 for ever. */
+static int64_t patience(struct weir_loop *loop)
+{
+    if (!list_is_empty(&loop->ready) || !list_is_empty(&loop->deferred))
+        return 0;
+    if (loop->timers.first == NULL)
+        return -1;
+    int64_t left = loop->timers.first->deadline_ - loop_now(loop);
+    return left > 0 ? left : 0;
+}
+
+static void run_ready(struct weir_loop *loop)
+{
+    struct list_node *last = loop->ready.last; /* who becomes ready now, has the next turn */
+    for (struct list_node *node = NULL; node != last;) {
+        node = list_take_first(&loop->ready);
+        task_resume(container_of(node, struct weir_task, node));
+    }
+}
+
+static void run_deferred(struct weir_loop *loop)
+{
+    struct list_node *last = loop->deferred.last;
+    for (struct list_node *node = NULL; node != last && !list_is_empty(&loop->deferred);) {
+        node = list_take_first(&loop->deferred);
+        struct deferred *deferred = container_of(node, struct deferred, node);
+        deferred->run(deferred);
+    }
+}
+
+static int turn(struct weir_loop *loop)
+{
+    pool_publish(&loop->pool);
+    int rc = ring_turn(&loop->ring, patience(loop));
+    if (unlikely(rc < 0))
+        return rc;
+    loop->now = 0;
+    if (loop->timers.first != NULL)
+        timers_fire(&loop->timers, loop_now(loop));
+    run_ready(loop);
+    run_deferred(loop);
+    return 0;
+}
+
+static void give_up_all(struct weir_timer *timer)
+{
+    struct weir_loop *loop = loop_this();
+    struct list_node *next;
+    for (struct list_node *node = loop->lingering.first; node != NULL; node = next) {
+        next = node->next;
+        struct lingering *lingering = container_of(node, struct lingering, node);
+        lingering->give_up(lingering);
+    }
+}
+
+static void keep_result(struct weir_task *task, int result)
+{
+    task->loop->result = result < 0 ? result : 0;
+}
+
+int loop_run(struct weir_loop *loop, weir_task_fn *main, void *argument)
+{
+    loop_running = loop;
+    struct weir_task *task = task_start(loop, main, argument);
+    int rc = task != NULL ? 0 : -ENOMEM;
+    if (task != NULL)
+        task->ended = keep_result;
+    while (rc == 0 && loop->tasks > 0)
+        rc = turn(loop);
+
+    struct weir_timer timer;
+    timer_start(&loop->timers, &timer, loop_deadline(loop, loop->linger), give_up_all);
+    while (rc == 0 && !list_is_empty(&loop->lingering))
+        rc = turn(loop);
+    timer_stop(&loop->timers, &timer);
+    loop_running = NULL;
+    return rc < 0 ? rc : loop->result;
+}
+
+PUBLIC struct weir_loop *weir_this_loop(void)
+{
+    struct weir_loop *loop = loop_this();
+    return loop;
+}

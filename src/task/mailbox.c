@@ -1,0 +1,188 @@
+#include "task/mailbox.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "base/macros.h"
+#include "kernel/sys.h"
+#include "task/loop.h"
+
+struct mailbox {
+    struct op op;              /* a multishot poll of event_fd */
+    struct ring_waiter parked; /* for a slot for that */
+    struct weir_loop *loop;
+    pthread_mutex_t lock;      /* of what follows */
+    struct message *first, *last;
+    int event_fd;
+    unsigned holds;
+    bool closed;
+};
+
+static void listen_for_bell(struct mailbox *mailbox)
+{
+    struct ring *ring = &mailbox->loop->ring;
+    struct io_uring_sqe *sqe = ring_sqe(ring, &mailbox->op);
+    if (sqe == NULL) {
+        ring_park(ring, &mailbox->parked);
+        return;
+    }
+    sqe->opcode = IORING_OP_POLL_ADD;
+    sqe->fd = mailbox->event_fd;
+    sqe->len = IORING_POLL_ADD_MULTI; /* never read: each write of it completes the poll once */
+    sqe->poll32_events = POLLIN;
+}
+
+static void retry(struct ring_waiter *waiter)
+{
+    listen_for_bell(container_of(waiter, struct mailbox, parked));
+}
+
+static struct message *take_all(struct mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    struct message *message = mailbox->first;
+    mailbox->first = mailbox->last = NULL;
+    pthread_mutex_unlock(&mailbox->lock);
+    return message;
+}
+
+static void rung(struct op *op, int result, unsigned flags)
+{
+    struct mailbox *mailbox = container_of(op, struct mailbox, op);
+    (void)result;
+    if (!(flags & IORING_CQE_F_MORE))
+        listen_for_bell(mailbox);
+    struct message *next;
+    for (struct message *message = take_all(mailbox); message != NULL; message = next) {
+        next = message->next;
+        message->deliver(message);
+    }
+}
+
+static int mailbox_open(struct weir_loop *loop)
+{
+    struct mailbox *mailbox = calloc(1, sizeof *mailbox);
+    if (mailbox == NULL)
+        return -ENOMEM;
+    mailbox->event_fd = sys_event_fd();
+    if (mailbox->event_fd < 0) {
+        int rc = mailbox->event_fd;
+        free(mailbox);
+        return rc;
+    }
+    pthread_mutex_init(&mailbox->lock, NULL);
+    mailbox->op.complete = rung;
+    mailbox->parked.retry = retry;
+    mailbox->loop = loop;
+    mailbox->holds = 1;
+    loop->mailbox = mailbox;
+    listen_for_bell(mailbox);
+    return 0;
+}
+
+int mailbox_hold(struct weir_loop *loop, struct mailbox **ret_mailbox)
+{
+    if (loop->mailbox == NULL) {
+        int rc = mailbox_open(loop);
+        if (rc < 0)
+            return rc;
+    }
+    pthread_mutex_lock(&loop->mailbox->lock);
+    loop->mailbox->holds++;
+    pthread_mutex_unlock(&loop->mailbox->lock);
+    *ret_mailbox = loop->mailbox;
+    return 0;
+}
+
+void mailbox_drop(struct mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    unsigned left = --mailbox->holds;
+    pthread_mutex_unlock(&mailbox->lock);
+    if (left > 0)
+        return;
+    pthread_mutex_destroy(&mailbox->lock);
+    free(mailbox);
+}
+
+void mailbox_post(struct mailbox *mailbox, struct message *message)
+{
+    message->next = NULL;
+    pthread_mutex_lock(&mailbox->lock);
+    bool closed = mailbox->closed;
+    if (!closed) {
+        if (mailbox->last != NULL)
+            mailbox->last->next = message;
+        else
+            mailbox->first = message;
+        mailbox->last = message;
+        sys_event_signal(mailbox->event_fd); /* under the lock: it is open while not closed */
+    }
+    pthread_mutex_unlock(&mailbox->lock);
+    if (closed)
+        message->discard(message);
+}
+
+void mailbox_close(struct weir_loop *loop)
+{
+    struct mailbox *mailbox = loop->mailbox;
+    if (mailbox == NULL)
+        return;
+    loop->mailbox = NULL;
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->closed = true;
+    sys_close(mailbox->event_fd);
+    pthread_mutex_unlock(&mailbox->lock);
+    struct message *next;
+    for (struct message *message = take_all(mailbox); message != NULL; message = next) {
+        next = message->next;
+        message->discard(message);
+    }
+    mailbox_drop(mailbox);
+}
+
+/* ---- call_soon_threadsafe -------------------------------------------------------------------- */
+
+struct call {
+    struct message message;
+    struct mailbox *mailbox;
+    weir_task_fn *run;
+    void *argument;
+};
+
+static void discard_call(struct message *message)
+{
+    struct call *call = container_of(message, struct call, message);
+    mailbox_drop(call->mailbox);
+    free(call);
+}
+
+static void deliver_call(struct message *message)
+{
+    struct call *call = container_of(message, struct call, message);
+    if (task_start(call->mailbox->loop, call->run, call->argument) != NULL)
+        discard_call(message);
+    else
+        mailbox_post(call->mailbox, message); /* no memory now: again in the next turn */
+}
+
+PUBLIC int weir_call_soon_threadsafe(struct weir_loop *loop, weir_task_fn *run, void *argument)
+{
+    struct call *call = malloc(sizeof *call);
+    if (call == NULL)
+        return -ENOMEM;
+    *call = (struct call){
+        .message = { .deliver = deliver_call, .discard = discard_call },
+        .run = run,
+        .argument = argument,
+    };
+    int rc = mailbox_hold(loop, &call->mailbox);
+    if (rc < 0) {
+        free(call);
+        return rc;
+    }
+    mailbox_post(call->mailbox, &call->message);
+    return 0;
+}

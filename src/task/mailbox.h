@@ -1,0 +1,23 @@
+/* A loop's mailbox: how another thread hands it something to do, and wakes it. It outlives the loop
+ * for as long as somebody may still post: then what is posted is discarded. */
+#ifndef WEIR_TASK_MAILBOX_H
+#define WEIR_TASK_MAILBOX_H
+
+#include <weir.h>
+
+struct mailbox;
+
+struct message {
+    struct message *next;
+    void (*deliver)(struct message *message); /* on the loop's thread */
+    void (*discard)(struct message *message); /* on the poster's, if the loop has ended */
+};
+
+/* The loop's, made when first asked for, with a hold for the caller. -errno. */
+int mailbox_hold(struct weir_loop *loop, struct mailbox **ret_mailbox);
+void mailbox_drop(struct mailbox *mailbox);
+void mailbox_post(struct mailbox *mailbox, struct message *message); /* any thread */
+
+void mailbox_close(struct weir_loop *loop); /* the loop ends */
+
+#endif

@@ -1,0 +1,113 @@
+/* The receiving direction: one multishot receive, filled from the loop's pool. It is armed again by
+ * one rule: when it ends (no F_MORE) it is not armed, and whether to arm it follows from what is
+ * wanted, never from the errno. */
+#include <errno.h>
+
+#include "base/macros.h"
+#include "base/metrics.h"
+#include "transport/socket.h"
+
+enum { STREAK = 4 };
+
+static bool is_wanted(const struct socket *socket)
+{
+    return socket->state == SOCKET_OPEN && socket->transport.receiving && !socket->ended;
+}
+
+static void arm(struct socket *socket)
+{
+    struct ring *ring = &socket->loop->ring;
+    struct io_uring_sqe *sqe = ring_sqe(ring, &socket->receive);
+    if (sqe == NULL) {
+        ring_park(ring, &socket->parked);
+        return;
+    }
+    socket->buffers = pool_buffers(&socket->loop->pool, socket->large);
+    sqe->opcode = IORING_OP_RECV;
+    sqe->fd = socket->fd;
+    sqe->ioprio = IORING_RECV_MULTISHOT;
+    sqe->flags = IOSQE_BUFFER_SELECT;
+    sqe->buf_group = socket->buffers->group;
+    socket->receiving = true;
+    socket->cancelling = false;
+}
+
+static void cancel(struct socket *socket)
+{
+    if (ring_cancel(&socket->loop->ring, &socket->receive))
+        socket->cancelling = true;
+    else
+        ring_park(&socket->loop->ring, &socket->parked);
+}
+
+void receive_move(struct socket *socket)
+{
+    bool wanted = is_wanted(socket);
+    if (wanted && !socket->receiving && !list_holds(&socket->starved.node))
+        arm(socket);
+    else if (!wanted && socket->receiving && !socket->cancelling)
+        cancel(socket);
+    if (!wanted)
+        list_remove(&socket->starved.node);
+}
+
+/* A stream that fills its buffers several times in a row is given large ones, and one that does not
+ * need them small ones again. The change costs a cancel and a new receive, so it is not hasty. */
+static void choose_size(struct socket *socket, size_t size)
+{
+    bool fits_other = socket->large ? size <= LIMIT_SMALL : size == socket->buffers->size;
+    socket->streak = fits_other ? socket->streak + 1 : 0;
+    if (socket->streak < STREAK || socket->loop->pool.large.count == 0)
+        return;
+    socket->streak = 0;
+    socket->large = !socket->large;
+    if (socket->receiving && !socket->cancelling)
+        cancel(socket);
+}
+
+static void filled(struct socket *socket, size_t size, unsigned flags)
+{
+    struct transport *transport = &socket->transport;
+    struct weir_segment *segment = buffers_filled(socket->buffers, flags, size);
+    metrics.bytes_read += size;
+    if (segment == NULL)
+        socket_fail(socket, -ENOMEM);
+    else if (socket->state != SOCKET_OPEN)
+        segment_drop(segment);
+    else
+        transport->events->received(transport->user, segment, segment->data, size);
+    choose_size(socket, size);
+}
+
+static void received(struct op *op, int result, unsigned flags)
+{
+    struct socket *socket = container_of(op, struct socket, receive);
+    bool more = flags & IORING_CQE_F_MORE;
+    if (!more)
+        socket->receiving = socket->cancelling = false;
+    if (likely(result > 0)) {
+        filled(socket, (size_t)result, flags);
+    } else if (result == 0) {
+        socket->ended = true;
+        if (socket->state == SOCKET_OPEN)
+            socket->transport.events->ended(socket->transport.user);
+    } else if (result == -ENOBUFS) {
+        if (is_wanted(socket))
+            buffers_starve(socket->buffers, &socket->starved);
+    } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
+        socket_fail(socket, result);
+    }
+    if (!more || socket->state != SOCKET_OPEN)
+        socket_move(socket);
+}
+
+static void fed(struct pool_waiter *waiter)
+{
+    socket_move(container_of(waiter, struct socket, starved));
+}
+
+void receive_open(struct socket *socket)
+{
+    socket->receive.complete = received;
+    socket->starved.retry = fed;
+}

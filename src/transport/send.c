@@ -1,0 +1,220 @@
+/* The sending direction. At the end of a turn all that is queued leaves as one chain of linked sends,
+ * each of bounded size; at most one chain is in flight, for two independent sends can overtake one
+ * another. Every send asks for all (MSG_WAITALL): one that comes back short has met an error, and
+ * the links behind it are cancelled, so the bytes on the wire are always a prefix of the stream. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "base/metrics.h"
+#include "kernel/sys.h"
+#include "transport/socket.h"
+
+/* Where the next link begins in `out`. */
+struct cursor {
+    const struct piece *piece;
+    size_t offset; /* in that piece */
+    size_t left;   /* behind it, in all */
+};
+
+/* Takes what fits in one link: fills `vector` (LIMIT_LINK_PIECES of them), returns their count. */
+static unsigned take_link(struct cursor *cursor, struct iovec *vector, size_t *ret_size)
+{
+    unsigned count = 0;
+    size_t size = 0;
+    while (cursor->left > 0 && count < LIMIT_LINK_PIECES && size < LIMIT_LINK_BYTES) {
+        size_t part = min_size(cursor->piece->size - cursor->offset, LIMIT_LINK_BYTES - size);
+        vector[count++] = (struct iovec){ (void *)(cursor->piece->data + cursor->offset), part };
+        size += part;
+        cursor->left -= part;
+        cursor->offset += part;
+        if (cursor->offset == cursor->piece->size) {
+            cursor->piece = cursor->piece->next;
+            cursor->offset = 0;
+        }
+    }
+    *ret_size = size;
+    return count;
+}
+
+static void prepare(struct io_uring_sqe *sqe, int fd, const struct iovec *vector, unsigned count,
+                    struct msghdr *message)
+{
+    sqe->fd = fd;
+    sqe->msg_flags = MSG_WAITALL | MSG_NOSIGNAL;
+    if (count == 1) {
+        sqe->opcode = IORING_OP_SEND;
+        sqe->addr = (uint64_t)(uintptr_t)vector->iov_base;
+        sqe->len = (uint32_t)vector->iov_len;
+        return;
+    }
+    *message = (struct msghdr){ .msg_iov = (struct iovec *)vector, .msg_iovlen = count };
+    sqe->opcode = IORING_OP_SENDMSG;
+    sqe->addr = (uint64_t)(uintptr_t)message;
+    sqe->len = 1;
+}
+
+/* The usual case: all that is queued lies in one piece. */
+static struct io_uring_sqe *submit_piece(struct socket *socket)
+{
+    const struct piece *piece = socket->transport.out.first;
+    struct io_uring_sqe *sqe = ring_sqe(&socket->loop->ring, &socket->send);
+    struct iovec vector = { (void *)piece->data, piece->size };
+    prepare(sqe, socket->fd, &vector, 1, NULL);
+    socket->link_sizes[0] = (uint32_t)piece->size;
+    socket->links = 1;
+    return sqe;
+}
+
+/* Links as many as there is room for; the last of them, or NULL if not one could be made. */
+static struct io_uring_sqe *submit_links(struct socket *socket, struct cursor *cursor, size_t room)
+{
+    struct ring *ring = &socket->loop->ring;
+    struct io_uring_sqe *last = NULL;
+    while (cursor->left > 0 && socket->links < min_size(room, LIMIT_LINKS)) {
+        struct {
+            struct msghdr message;
+            struct iovec vector[LIMIT_LINK_PIECES];
+        } *batch = ring_scratch(ring, sizeof *batch);
+        if (batch == NULL)
+            break;
+        size_t size;
+        unsigned count = take_link(cursor, batch->vector, &size);
+        struct io_uring_sqe *sqe = ring_sqe(ring, &socket->send);
+        prepare(sqe, socket->fd, batch->vector, count, &batch->message);
+        socket->link_sizes[socket->links++] = (uint32_t)size;
+        if (last != NULL) {
+            last->flags |= IOSQE_IO_LINK;
+            metrics.links++;
+        }
+        last = sqe;
+    }
+    return last;
+}
+
+static void press(struct socket *socket, bool pressed)
+{
+    if (socket->transport.pressed == pressed)
+        return;
+    socket->transport.pressed = pressed;
+    if (!pressed)
+        socket->transport.events->sent(socket->transport.user);
+}
+
+static void submit(struct socket *socket)
+{
+    struct chain *out = &socket->transport.out;
+    unsigned room = ring_send_room(&socket->loop->ring);
+    struct cursor cursor = { out->first, 0, out->size };
+    struct io_uring_sqe *last = NULL;
+    socket->links = socket->links_done = 0;
+    if (room > 0 && out->first->next == NULL && out->size <= LIMIT_LINK_BYTES) {
+        last = submit_piece(socket);
+        cursor.left = 0;
+    } else if (room > 0) {
+        last = submit_links(socket, &cursor, room);
+    }
+    if (last == NULL) {
+        ring_park_send(&socket->loop->ring, &socket->parked_send);
+        press(socket, true);
+        return;
+    }
+    /* What ends the stream may leave with its last bytes; a failed send cancels the close, too. */
+    if (socket->state == SOCKET_FLUSHING && cursor.left == 0 && room > socket->links) {
+        last->flags |= IOSQE_IO_LINK;
+        socket->close_linked = socket_submit_close(socket);
+        metrics.links++;
+    }
+    press(socket, false);
+}
+
+static bool cancel(struct socket *socket)
+{
+    if (ring_cancel(&socket->loop->ring, &socket->send))
+        return true;
+    ring_park(&socket->loop->ring, &socket->parked);
+    return false;
+}
+
+void send_move(struct socket *socket)
+{
+    struct transport *transport = &socket->transport;
+    if (socket->abandoned && socket->close_linked && !socket->recalled)
+        socket->recalled = cancel(socket);
+    if (socket->state > SOCKET_FLUSHING || socket->links > socket->links_done)
+        return;
+    if (transport->out.size > 0) {
+        loop_defer(socket->loop, &socket->flush);
+    } else if (socket->finish && !socket->finished) {
+        socket->finished = true;
+        int rc = sys_shutdown(socket->fd, SHUT_WR);
+        if (rc < 0)
+            socket_fail(socket, rc == -ENOTCONN ? -ECONNRESET : rc);
+    }
+}
+
+static void flush(struct deferred *deferred)
+{
+    struct socket *socket = container_of(deferred, struct socket, flush);
+    bool idle = socket->links == socket->links_done && socket->state <= SOCKET_FLUSHING;
+    if (idle && socket->transport.out.size > 0 && !list_holds(&socket->parked_send.node))
+        submit(socket);
+}
+
+static void retry(struct ring_waiter *waiter)
+{
+    flush(&container_of(waiter, struct socket, parked_send)->flush);
+}
+
+/* A short send has met an error, which the socket keeps until asked. */
+static int why_short(struct socket *socket)
+{
+    int error = sys_get_option(socket->fd, SOL_SOCKET, SO_ERROR);
+    return error > 0 ? -error : -ECONNRESET;
+}
+
+static void note_error(struct socket *socket, int result, uint32_t size)
+{
+    if (result == (int)size || socket->send_error != 0 || socket->recalled)
+        return;
+    socket->send_error = result < 0 ? result : why_short(socket);
+}
+
+static void sent(struct op *op, int result, unsigned flags)
+{
+    struct socket *socket = container_of(op, struct socket, send);
+    struct transport *transport = &socket->transport;
+    uint32_t size = socket->link_sizes[socket->links_done++];
+    (void)flags;
+    if (result > 0) {
+        chain_drop(&transport->out, (size_t)result);
+        metrics.bytes_written += (size_t)result;
+    }
+    note_error(socket, result, size);
+    bool all_done = socket->links_done == socket->links;
+    if (all_done)
+        socket->recalled = false;
+    if (socket->state <= SOCKET_FLUSHING || socket->close_linked)
+        transport->events->sent(transport->user);
+    if (!all_done)
+        return;
+    if (socket->send_error != 0)
+        socket_fail(socket, socket->send_error);
+    socket_move(socket);
+}
+
+bool send_recall(struct socket *socket)
+{
+    if (socket->links == socket->links_done)
+        return false;
+    if (!socket->recalled)
+        socket->recalled = cancel(socket);
+    return true;
+}
+
+void send_open(struct socket *socket)
+{
+    socket->send.complete = sent;
+    socket->flush.run = flush;
+    socket->parked_send.retry = retry;
+}

@@ -1,0 +1,480 @@
+#!/bin/bash
+# Tests weir-echo and weir-http from outside: options, addresses, signals, and what HTTP allows.
+#     tests/tools.sh BUILD_DIR
+# It is for bash, whose /dev/tcp sends raw bytes.
+set -u
+
+build=${1:?usage: tests/tools.sh BUILD_DIR}
+scratch=$(mktemp -d)
+children=()
+passed=0 failed=0 skipped=0
+
+finish() {
+    for child in "${children[@]}"; do
+        kill -KILL "$child" 2>/dev/null
+    done
+    wait 2>/dev/null
+    rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'exit 1' INT TERM
+
+# result STATUS NAME WHY: "ok" if the status is 0.
+result() {
+    if [ "$1" -eq 0 ]; then
+        echo "ok - $2"
+        passed=$((passed + 1))
+    else
+        echo "not ok - $2: ${3//[$'\n\r']/|}"
+        failed=$((failed + 1))
+    fi
+}
+
+skip() {
+    echo "skip - $1: $2"
+    skipped=$((skipped + 1))
+}
+
+# is NAME GOT WANTED
+is() {
+    [ "$2" = "$3" ]
+    result $? "$1" "got '${2:0:500}', wanted '${3:0:500}'"
+}
+
+# like NAME GOT PATTERN: a glob
+like() {
+    # shellcheck disable=SC2053 # it is a pattern
+    [[ $2 == $3 ]]
+    result $? "$1" "got '${2:0:500}', wanted '$3'"
+}
+
+now() {
+    echo $((${EPOCHREALTIME/[.,]/} / 1000))
+}
+
+# serve TOOL OPTION...: starts it; sets $pid, $port and $log. SIGINT is ignored in a script's
+# background, but not by a user's tool.
+serve() {
+    log=$scratch/log.$1
+    : >"$log"
+    env --default-signal=INT "$build/bin/$1" "${@:2}" >"$log" 2>&1 &
+    pid=$!
+    children+=("$pid")
+    for ((try = 0; try < 100; try++)); do
+        if grep -q listening "$log" || ! kill -0 "$pid" 2>/dev/null; then
+            break
+        fi
+        sleep 0.05
+    done
+    port=$(sed -n 's/.*listening on .*:\([0-9]*\)$/\1/p' "$log" | head -n 1)
+    grep -q listening "$log" || result 1 "$* starts" "$(<"$log")"
+}
+
+# end SIGNAL: sends it, and waits for the end, 10 s at most; sets $status, and $took in ms.
+end() {
+    local begin
+    begin=$(now)
+    { # bash itself tells on stderr of those that are killed
+        kill -s "$1" "$pid"
+        while kill -0 "$pid"; do
+            if [ $(($(now) - begin)) -gt 10000 ]; then
+                kill -KILL "$pid"
+            fi
+            sleep 0.02
+        done
+        wait "$pid"
+        status=$?
+    } 2>/dev/null
+    took=$(($(now) - begin))
+}
+
+# ---- Options -------------------------------------------------------------------------------------
+
+# refuses TOOL MESSAGE OPTION...: it exits with 2, and says that on stderr only.
+refuses() {
+    local out err code
+    out=$(timeout 10 "$build/bin/$1" "${@:3}" 2>"$scratch/err")
+    code=$?
+    err=$(<"$scratch/err")
+    is "$1 ${*:3}: is refused" "$code:$out:$err" "2::$1: $2"
+}
+
+options() {
+    local tool=$1 out forms='HOST:PORT, [IPv6]:PORT, unix:PATH or unix:@NAME'
+    out=$(timeout 10 "$build/bin/$tool" --help 2>&1)
+    is "$tool --help exits with 0" $? 0
+    like "$tool --help tells the options" "$out" "Usage: $tool*--listen*--threads*--grace*"
+    out=$(timeout 10 "$build/bin/$tool" --version 2>&1)
+    is "$tool --version exits with 0" $? 0
+    like "$tool --version prints it" "$out" "$tool [0-9]*.[0-9]*.[0-9]*"
+
+    refuses "$tool" 'unknown option --x (see --help)' --x
+    refuses "$tool" 'unknown option --x (see --help)' --x=1
+    refuses "$tool" 'unknown option -l (see --help)' -l
+    refuses "$tool" 'unexpected argument stray (see --help)' stray
+    refuses "$tool" '--help takes no value (see --help)' --help=1
+    refuses "$tool" '--listen needs a value: --listen ADDRESS (see --help)' --listen
+    for value in 127.0.0.1 127.0.0.1: 127.0.0.1:65536 127.0.0.1:-1 127.0.0.1:http ::1 '[::1]' \
+        unix: 1.2.3.4:5x; do
+        refuses "$tool" "--listen '$value': expected $forms" --listen "$value"
+    done
+    for value in 0 -1 1025 two 99999999999999999999 ''; do
+        refuses "$tool" "--threads '$value': expected a number from 1 to 1024" "--threads=$value"
+    done
+    for value in -1 nan inf 1e3 5s 86401 . ''; do
+        refuses "$tool" "--grace '$value': expected seconds from 0 to 86400, as 5 or 0.5" \
+            --grace "$value"
+    done
+}
+
+# ---- Addresses -----------------------------------------------------------------------------------
+
+# fails NAME MESSAGE TOOL OPTION...: it exits with 1, and says that once, on stderr.
+fails() {
+    local err code
+    err=$(timeout 10 "$build/bin/$3" "${@:4}" 2>&1 >/dev/null)
+    code=$?
+    like "$1" "$code:$err" "1:$3: $2"
+}
+
+addresses() {
+    local tool=$1 taken
+    serve "$tool" --listen 127.0.0.1:0
+    like "$tool says where it listens" "$(<"$log")" "$tool: listening on 127.0.0.1:[1-9]*"
+    taken='cannot listen on 127.0.0.1:'$port': Address already in use*'
+    fails "$tool: a port in use" "$taken" "$tool" --listen "127.0.0.1:$port"
+    fails "$tool: a port in use, with threads" "$taken" "$tool" --threads 3 \
+        --listen "127.0.0.1:$port"
+    fails "$tool: the message comes once" "*127.0.0.1:$port: [^:]*" "$tool" --threads 3 \
+        --listen "127.0.0.1:$port"
+    fails "$tool: an address of another machine" 'cannot listen on 192.0.2.1:0: *' "$tool" \
+        --listen 192.0.2.1:0
+    fails "$tool: a name that does not resolve" 'cannot listen on no.such.invalid:80: *' "$tool" \
+        --listen no.such.invalid:80
+    end TERM
+    is "$tool ends with 0" "$status" 0
+
+    serve "$tool" --listen 127.0.0.1:0 --listen 127.0.0.1:0 --listen "unix:@weir-test-$$"
+    is "$tool listens on several addresses" "$(grep -c "^$tool: listening on " "$log")" 3
+    end TERM
+    is "$tool ends with 0, from all of them" "$status" 0
+
+    serve "$tool" --threads 3 --listen 127.0.0.1:0
+    is "$tool says it once for all threads" "$(wc -l <"$log")" 1
+    end TERM
+    is "$tool ends with 0, with threads" "$status" 0
+
+    if [ -e /proc/net/if_inet6 ] && grep -q ' lo$' /proc/net/if_inet6; then
+        serve "$tool" --listen '[::1]:0'
+        like "$tool listens on IPv6" "$(<"$log")" "$tool: listening on \[::1\]:[1-9]*"
+        end TERM
+    else
+        skip "$tool listens on IPv6" 'there is none'
+    fi
+}
+
+unix_sockets() {
+    local tool=$1 path=$scratch/$1.sock
+    serve "$tool" --listen "unix:$path"
+    is "$tool listens on a path" "$(<"$log")" "$tool: listening on unix:$path"
+    [ -S "$path" ]
+    result $? "$tool makes the socket file" "$(ls -la "$scratch")"
+    fails "$tool: a path in use" "cannot listen on unix:$path: *in use*" "$tool" \
+        --listen "unix:$path"
+    end TERM
+    is "$tool ends with 0, from a path" "$status" 0
+    [ ! -e "$path" ]
+    result $? "$tool removes the socket file" "$(ls -la "$scratch")"
+
+    serve "$tool" --listen "unix:$path"
+    end KILL
+    serve "$tool" --threads 2 --listen "unix:$path"
+    is "$tool replaces a stale socket file" "$(<"$log")" "$tool: listening on unix:$path"
+    end TERM
+    echo data >"$scratch/file"
+    fails "$tool: another kind of file" "cannot listen on unix:$scratch/file: *" "$tool" \
+        --listen "unix:$scratch/file"
+    is "$tool leaves that file alone" "$(<"$scratch/file")" data
+}
+
+# ---- Ending --------------------------------------------------------------------------------------
+
+ending() {
+    local tool=$1 signal
+    for signal in TERM INT; do
+        serve "$tool" --listen 127.0.0.1:0
+        end "$signal"
+        is "$tool: SIG$signal ends it with 0" "$status" 0
+        [ "$took" -lt 1000 ]
+        result $? "$tool: SIG$signal ends it at once, without clients" "$took ms"
+    done
+
+    for threads in 1 2; do
+        serve "$tool" --threads "$threads" --grace 0.5 --listen 127.0.0.1:0
+        exec 3<>"/dev/tcp/127.0.0.1/$port"
+        sleep 0.2
+        end TERM
+        exec 3>&-
+        is "$tool, $threads threads: it ends with 0 in spite of an idle client" "$status" 0
+        [ "$took" -ge 400 ] && [ "$took" -lt 3000 ]
+        result $? "$tool, $threads threads: an idle client has its grace, no more" "$took ms"
+    done
+
+    serve "$tool" --listen 127.0.0.1:0
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    sleep 0.2
+    kill -TERM "$pid"
+    sleep 0.2
+    exec 3>&-
+    end 0
+    is "$tool: it ends with 0 when its last client goes" "$status" 0
+    [ "$took" -lt 1000 ]
+    result $? "$tool: it ends when its last client goes" "$took ms"
+
+    for signal in TERM INT; do
+        serve "$tool" --grace 60 --listen 127.0.0.1:0
+        exec 3<>"/dev/tcp/127.0.0.1/$port"
+        sleep 0.2
+        kill -s "$signal" "$pid"
+        sleep 0.3
+        kill -0 "$pid" 2>/dev/null
+        result $? "$tool: the first SIG$signal waits for clients" "it has ended"
+        end "$signal"
+        exec 3>&-
+        is "$tool: a second SIG$signal ends it at once" "$status" $((128 + $(kill -l "$signal")))
+    done
+}
+
+# A client that sends for ever, and never reads: the grace must pass, and then the abort.
+endless() {
+    local tool=$1 data=$2 client
+    serve "$tool" --grace 0.5 --listen 127.0.0.1:0
+    bash -c "exec 3<>/dev/tcp/127.0.0.1/$port; yes '$data' >&3" 2>/dev/null &
+    client=$!
+    children+=("$client")
+    sleep 0.5
+    end TERM
+    is "$tool: it ends with 0 in spite of an endless client" "$status" 0
+    [ "$took" -ge 400 ] && [ "$took" -lt 5000 ]
+    result $? "$tool: an endless client has its grace, no more" "$took ms"
+    kill "$client" 2>/dev/null
+    wait "$client" 2>/dev/null
+}
+
+# ---- Echo ----------------------------------------------------------------------------------------
+
+# echoes NAME SIZE: that many random bytes, there and back.
+echoes() {
+    head -c "$2" /dev/urandom >"$scratch/sent"
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    timeout 20 head -c "$2" <&3 >"$scratch/back" &
+    local reader=$!
+    timeout 20 cat "$scratch/sent" >&3
+    wait "$reader"
+    exec 3>&-
+    cmp "$scratch/sent" "$scratch/back" >"$scratch/cmp" 2>&1
+    result $? "$1" "$(<"$scratch/cmp")"
+}
+
+echo_bytes() {
+    serve weir-echo --listen 127.0.0.1:0
+    for size in 1 4096 65536 1000000 20000000; do
+        echoes "weir-echo sends $size bytes back" "$size"
+    done
+    end TERM
+}
+
+# ---- HTTP ----------------------------------------------------------------------------------------
+
+hello=$'HTTP/1.1 200 OK\r\nServer: weir\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\n'
+hello+='Hello, World!'
+host='Host: a\r\n'
+last="GET / HTTP/1.1\r\n${host}Connection: close\r\n\r\n"
+
+# ask BYTES: sends them (printf's %b), and prints what comes back until the server closes; it says
+# so if the server does not, or if the connection breaks.
+ask() {
+    exec 3<>"/dev/tcp/127.0.0.1/$port" || return
+    printf '%b' "$1" >&3
+    timeout 5 cat <&3 2>"$scratch/cat" || printf '[not closed in order: %s]' "$(<"$scratch/cat")"
+    exec 3>&-
+}
+
+# statuses NAME BYTES WANTED: the statuses of all responses, and nothing else, then the end.
+statuses() {
+    local got=''
+    got=$(ask "$2" | tr -d '\0' | grep -oE 'HTTP/1\.1 [0-9]{3}|\[not closed.*' | cut -d' ' -f2-)
+    is "http: $1" "${got//$'\n'/ }" "$3"
+}
+
+# field NAME BYTES PATTERN: matches the whole of what comes back.
+field() {
+    like "http: $1" "$(ask "$2")" "$3"
+}
+
+http_responses() {
+    local got=''
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    printf 'GET / HTTP/1.1\r\nHost: a\r\n\r\n' >&3
+    IFS= read -r -t 5 -N ${#hello} -d '' got <&3
+    exec 3>&-
+    is 'http: the hello is exact' "$got" "$hello"
+
+    field 'a closing hello says so' "$last" \
+        $'HTTP/1.1 200 OK\r\n*Connection: close\r\n*Hello, World!'
+    field 'HEAD has no body' "HEAD / HTTP/1.1\r\n${host}Connection: close\r\n\r\n" \
+        $'HTTP/1.1 200 OK\r\n*Content-Length: 13\r\n\r'
+    statuses 'a query leaves the path as it is' "GET /?a=b HTTP/1.1\r\n$host\r\n$last" '200 200'
+    statuses 'an absolute target' "GET http://a/ HTTP/1.1\r\n$host\r\n$last" '200 200'
+    statuses 'an absolute target without a path' "GET HTTP://a HTTP/1.1\r\n$host\r\n$last" '200 200'
+    statuses 'another path is 404, and goes on' "GET /x HTTP/1.1\r\n$host\r\n$last" '404 200'
+    statuses 'another method is 405, and goes on' "DELETE / HTTP/1.1\r\n$host\r\n$last" '405 200'
+    statuses 'OPTIONS * is 405' "OPTIONS * HTTP/1.1\r\n$host\r\n$last" '405 200'
+    statuses 'methods are case-sensitive' "get / HTTP/1.1\r\n$host\r\n$last" '405 200'
+    field '405 says what is allowed' "PUT / HTTP/1.1\r\n${host}Connection: close\r\n\r\n" \
+        $'HTTP/1.1 405 *\r\nAllow: GET, HEAD\r\n*'
+    statuses 'fields in any case, blanks around values' \
+        "GET / HTTP/1.1\r\nhOST:\ta \r\nCONNECTION: foo ,\tCLOSE \r\n\r\n" 200
+    statuses 'an empty line before a request' "\r\nGET / HTTP/1.1\r\n$host\r\n$last" '200 200'
+}
+
+http_connections() {
+    local request="GET / HTTP/1.1\r\n$host\r\n" other="GET /x HTTP/1.1\r\n$host\r\n" many=''
+    local wanted='' i
+    statuses 'HTTP/1.0 closes' 'GET / HTTP/1.0\r\n\r\n' 200
+    field 'HTTP/1.0 with keep-alive is told that it goes on' \
+        "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.0\r\n\r\n" \
+        $'HTTP/1.1 200 *\r\nConnection: keep-alive\r\n*HTTP/1.1 200 *\r\nConnection: close\r\n*'
+    statuses 'close is stronger than keep-alive' \
+        "GET / HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n$last" 200
+    statuses 'nothing is answered after Connection: close' "$last$last" 200
+
+    for ((i = 0; i < 8; i++)); do
+        many+=$request$other
+        wanted+='200 404 '
+    done
+    statuses '16 pipelined requests are answered in order' "$many$last" "${wanted}200"
+    many='' wanted=''
+    for ((i = 0; i < 1000; i++)); do
+        many+=$request
+        wanted+='200 '
+    done
+    statuses '1000 pipelined requests' "$many$last" "${wanted}200"
+
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    local text=$'GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n'
+    for ((i = 0; i < ${#text}; i++)); do
+        printf '%s' "${text:i:1}" >&3
+        sleep 0.005
+    done
+    like 'http: a request that comes byte by byte' "$(timeout 5 cat <&3)" \
+        $'HTTP/1.1 200 OK\r\n*Hello, World!'
+    exec 3>&-
+}
+
+http_bodies() {
+    local body
+    statuses 'a body is passed over' \
+        "POST / HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nGET /$last" '405 200'
+    statuses 'a GET may have one, too' \
+        "GET / HTTP/1.1\r\n${host}Content-Length: 5\r\n\r\nGET /$last" '200 200'
+    statuses 'an empty body' "POST / HTTP/1.1\r\n${host}Content-Length: 0\r\n\r\n$last" '405 200'
+    statuses 'the same length twice' \
+        "POST / HTTP/1.1\r\n${host}Content-Length: 5\r\nContent-Length: 5\r\n\r\n12345$last" \
+        '405 200'
+    body=$(printf '%1048576s' '')
+    statuses 'a body of 1 MiB' \
+        "POST / HTTP/1.1\r\n${host}Content-Length: 1048576\r\n\r\n$body$last" '405 200'
+    statuses 'a larger one is 413' \
+        "POST / HTTP/1.1\r\n${host}Content-Length: 1048577\r\n\r\n$body$last" 413
+    statuses 'a length beyond all numbers is 413' \
+        "POST / HTTP/1.1\r\n${host}Content-Length: 99999999999999999999999\r\n\r\n" 413
+    statuses 'the answer to Expect: 100-continue is final' \
+        "POST / HTTP/1.1\r\n${host}Content-Length: 5\r\nExpect: 100-continue\r\n\r\n" 405
+}
+
+http_refusals() {
+    local long
+    statuses 'no request line' '\r\n\r\n' 400
+    statuses 'HTTP/0.9' 'GET /\r\n\r\n' 400
+    statuses 'no version' 'GET / \r\n\r\n' 400
+    statuses 'another protocol' "GET / HTTPS/1.1\r\n$host\r\n" 400
+    statuses 'a short version' "GET / HTTP/1\r\n$host\r\n" 400
+    statuses 'a long version' "GET / HTTP/1.10\r\n$host\r\n" 400
+    statuses 'HTTP/2' "GET / HTTP/2.0\r\n$host\r\n" 505
+    statuses 'HTTP/1.2' "GET / HTTP/1.2\r\n$host\r\n" 505
+    statuses 'two blanks' "GET  / HTTP/1.1\r\n$host\r\n" 400
+    statuses 'a blank in the target' "GET /a b HTTP/1.1\r\n$host\r\n" 400
+    statuses 'a target that is no path' "GET a HTTP/1.1\r\n$host\r\n" 400
+    statuses 'a control character in the target' "GET /\\001 HTTP/1.1\r\n$host\r\n" 400
+    statuses 'no Host' 'GET / HTTP/1.1\r\n\r\n' 400
+    statuses 'two Hosts' "GET / HTTP/1.1\r\n$host$host\r\n" 400
+    statuses 'a field without a colon' "GET / HTTP/1.1\r\n${host}field\r\n\r\n" 400
+    statuses 'a field without a name' "GET / HTTP/1.1\r\n${host}: value\r\n\r\n" 400
+    statuses 'a NUL in a value' "GET / HTTP/1.1\r\n${host}A: \\0000\r\n\r\n" 400
+    statuses 'a lone line feed' "GET / HTTP/1.1\r\n${host}A: b\nC: d\r\n\r\n" 400
+    statuses 'a lone carriage return' "GET / HTTP/1.1\r\n${host}A: b\rC: d\r\n\r\n" 400
+    statuses 'nothing is answered after a 400' "GET\r\n\r\n$last" 400
+
+    long=$(printf '%20000s' '')
+    statuses 'a head that is too long' "GET / HTTP/1.1\r\n${host}A: $long\r\n\r\n" 431
+    statuses 'a head that never ends' "GET /${long// /x}" 431
+}
+
+http_smuggling() {
+    local post="POST / HTTP/1.1\r\n$host" body="\r\n0\r\n\r\n$last"
+    statuses 'chunked is not implemented' "${post}Transfer-Encoding: chunked\r\n$body" 501
+    statuses 'nor in HTTP/1.0' "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n$body" 501
+    statuses 'length and encoding' \
+        "${post}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n$body" 400
+    statuses 'encoding and length' \
+        "${post}Transfer-Encoding: identity\r\nContent-Length: 5\r\n$body" 400
+    statuses 'two lengths' "${post}Content-Length: 5\r\nContent-Length: 6\r\n$body" 400
+    statuses 'a list of lengths' "${post}Content-Length: 5, 5\r\n$body" 400
+    for length in +5 -5 0x5 5.0 '5 5' 5a '' '"5"'; do
+        statuses "a length of '$length'" "${post}Content-Length: $length\r\n$body" 400
+    done
+    statuses 'a blank before the colon' "${post}Content-Length : 5\r\n$body" 400
+    statuses 'a tab before the colon' "${post}Transfer-Encoding\t: chunked\r\n$body" 400
+    statuses 'a folded line' "${post}A: b\r\n Content-Length: 5\r\n$body" 400
+    statuses 'a blank before the first field' \
+        "POST / HTTP/1.1\r\n Transfer-Encoding: chunked\r\n$host$body" 400
+    statuses 'a vertical tab before a name' "${post}\vTransfer-Encoding: chunked\r\n$body" 400
+}
+
+http_over_unix() {
+    local path=$scratch/http.sock
+    if ! command -v curl >/dev/null; then
+        skip 'http: over Unix sockets' 'there is no curl'
+        return
+    fi
+    serve weir-http --listen "unix:$path" --listen "unix:@weir-test-$$"
+    is 'http: over a path' "$(curl -sm 5 --unix-socket "$path" http://a/)" 'Hello, World!'
+    is 'http: over an abstract name' \
+        "$(curl -sm 5 --abstract-unix-socket "weir-test-$$" http://a/)" 'Hello, World!'
+    end TERM
+}
+
+for tool in weir-echo weir-http; do
+    options $tool
+    addresses $tool
+    unix_sockets $tool
+    ending $tool
+done
+endless weir-echo 'all work and no play'
+endless weir-http $'GET / HTTP/1.1\r\nHost: a\r\n\r'
+echo_bytes
+serve weir-http --threads 2 --listen 127.0.0.1:0
+http_responses
+http_connections
+http_bodies
+http_refusals
+http_smuggling
+kill -0 "$pid" 2>/dev/null
+result $? 'http: it has survived all this' "$(<"$log")"
+end TERM
+is 'http: and ends with 0' "$status" 0
+http_over_unix
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
