@@ -29,7 +29,7 @@ flags_cpp := -Iinclude -Isrc -D_GNU_SOURCE $(if $(tiny),-DWEIR_TINY) $(CPPFLAGS)
 flags_warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
               -Wno-unused-parameter $(if $(filter-out 0,$(WERROR)),-Werror)
 flags_san := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer \
-              -Wno-maybe-uninitialized)
+              -Wno-maybe-uninitialized -Wno-format-truncation)
 flags_c := -std=c11 $(flags_warn) -fPIC -fvisibility=hidden -ftls-model=initial-exec -pthread \
            $(flags_san) $(CFLAGS)
 flags_ld := -pthread $(flags_san) $(CFLAGS) $(LDFLAGS)
@@ -97,7 +97,8 @@ $(B)/libweir.a: $(B)/weir.o
 
 $(B)/libweir.so: $(B)/weir.o
 	$(call say,LD,$@)
-	$(Q)$(CC) -shared -Wl,-soname,$(soname) $(if $(SAN),,-Wl,-z,defs) -Wl,-z,relro,-z,now -o $@ $< $(flags_ld) $(libs)
+	$(Q)$(CC) -shared -Wl,-soname,$(soname),-z,relro,-z,now$(if $(SAN),,$(comma)-z$(comma)defs) \
+	    -o $@ $< $(flags_ld) $(libs)
 	$(Q)ln -sf libweir.so $(B)/$(soname)
 
 $(B)/obj/%.o: %.c $(B)/flags

@@ -44,6 +44,13 @@ def pinned(cpu, command):
     return ['taskset', '-c', str(cpu)] + command
 
 
+def end_on_sigterm():
+    """SIGTERM ends a script as Ctrl-C does: the servers that it started end with it."""
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, interrupt)
+
+
 def read_text(path):
     """The file's text; '' if it is gone, as files of threads and processes may be."""
     try:
@@ -92,8 +99,9 @@ class Server:
     def check_alive(self):
         status = self.process.poll()
         if status is not None:
-            last_words = self._said().strip().split('\n')[-1]
-            raise Failure(f'{self.name} died with status {status}: {last_words}')
+            lines = [line for line in self._said().split('\n') if line and 'listening' not in line]
+            raise Failure(f'{self.name} died with status {status}: ' +
+                          (lines[-1] if lines else 'it said nothing'))
 
     def stop(self):
         if self.process.poll() is None:

@@ -4,6 +4,16 @@
  * One ring (SINGLE_ISSUER, DEFER_TASKRUN), a multishot accept, a multishot receive a connection
  * with buffers from one provided ring, one send a received chunk straight out of its buffer, and
  * one system call a turn of the loop, which submits everything and waits.
+ *
+ * It is tuned for small messages. Blocks of 100 KB it echoes several times as dearly as raw_epoll,
+ * which takes them through one large buffer: as many sends as there are 4 KiB chunks.
+ *
+ * Tried for 64 and 1,000 connections, CPU per request, interleaved with the form below; differences
+ * under 5 % are within the noise. Buffers: 1,024 or 4,096 of 4 KiB cost 2 to 5 % more, since they
+ * go round the cache; 64 are as good at 64 connections, but 1,000 then starve (+40 %); 128 are as
+ * good as 256, with less to spare; 2 KiB and 1 KiB instead of 4 within the noise. Buffers that
+ * begin at page boundaries: 6 % more at 1,000. With the array of indices: 1 to 2 % more. Submission
+ * rings of 256 to 4,096 entries, completion rings of 2,048, no TASKRUN_FLAG: within the noise.
  */
 #include "common.h"
 
@@ -33,12 +43,12 @@ enum operation { ACCEPT, RECEIVE, SEND, CLOSE };
 
 /* A connection has its fd as its index; the fd is in use until the completion of CLOSE. */
 struct connection {
-    uint16_t first, last;    /* echo: received chunks to send, the first of them being sent */
-    uint32_t window;         /* http: see http_count_requests() */
-    uint32_t answers;        /* http: to send */
-    uint32_t answers_sent;   /* http: being sent; sending is whether this or `first` is set */
-    int next_starved;
-    bool receiving, ended;   /* a receive is armed; no more will come */
+    uint16_t first, last;  /* echo: received chunks to send, the first of them being sent */
+    uint32_t window;       /* http: see http_count_requests() */
+    uint32_t answers;      /* http: to send */
+    uint32_t answers_sent; /* http: being sent */
+    int next_starved;      /* see server.first_starved */
+    bool receiving, ended; /* a receive is armed; no more will come */
 };
 
 struct chunk {
@@ -54,7 +64,7 @@ static struct {
     int recycled;                      /* buffers added to the ring, not yet published */
     int held;                          /* buffers that the kernel does not have */
     struct connection *connections;
-    int first_starved, last_starved; /* the connections whose receive found no buffer, or -1 */
+    int first_starved, last_starved; /* connections whose receive found no buffer; -1: none */
     unsigned char *answers;
     int listener;
     bool http;

@@ -109,7 +109,7 @@ int weir_to_thread(weir_task_fn *run, void *argument);
 /* call_soon_threadsafe: the one function that any thread may call. `run` becomes a task of `loop`,
  * which must still be running. -ENOMEM. */
 struct weir_loop;
-struct weir_loop *weir_this_loop(void); /* NULL outside a loop */
+struct weir_loop *weir_this_loop(void); /* NULL outside a loop, or without an fd to wake it by */
 int weir_call_soon_threadsafe(struct weir_loop *loop, weir_task_fn *run, void *argument);
 
 /* ---- Time (sleep, timeout, wait_for) --------------------------------------------------------- */

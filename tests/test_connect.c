@@ -73,8 +73,6 @@ static int resolve_ours(const char *service, const struct addrinfo *hints, struc
     usleep(resolver.delay_us);
     if (resolver.error != 0)
         return resolver.error;
-    if ((resolver.hints.ai_flags & AI_NUMERICHOST) != 0)
-        return EAI_NONAME;
     struct addrinfo **tail = ret;
     *ret = NULL;
     for (size_t i = 0; resolver.addresses[i] != NULL; i++) {
@@ -97,8 +95,9 @@ int getaddrinfo(const char *restrict name, const char *restrict service,
         void *symbol;
         int (*call)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     } libc;
-    resolver.calls++;
-    if (name != NULL && resolver.name != NULL && strcmp(name, resolver.name) == 0)
+    bool ask = name != NULL && (hints == NULL || (hints->ai_flags & AI_NUMERICHOST) == 0);
+    resolver.calls += ask; /* otherwise it only parses */
+    if (ask && resolver.name != NULL && strcmp(name, resolver.name) == 0)
         return resolve_ours(service, hints, ret);
     const char *top = name != NULL ? strrchr(name, '.') : NULL;
     if (top != NULL && strcmp(top, ".invalid") == 0)

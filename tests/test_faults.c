@@ -98,23 +98,31 @@ static int64_t milliseconds(clockid_t clock)
 
 /* ---- No fds (EMFILE) --------------------------------------------------------------------------*/
 
-static struct rlimit former_files;
+enum { FILES = 128 };
 
-/* From now on no fd can be made. Undone by files_free(). */
+static int fillers[FILES], filler_count;
+
+/* Before anything is armed: io_uring's accept goes by the limit of when it was submitted. */
+static void files_limit(void)
+{
+    struct rlimit limit;
+    cr_assert(eq(int, getrlimit(RLIMIT_NOFILE, &limit), 0));
+    limit.rlim_cur = FILES;
+    cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &limit), 0));
+}
+
+/* From now on no fd can be had, until files_free(). */
 static void files_use_up(void)
 {
-    cr_assert(eq(int, getrlimit(RLIMIT_NOFILE, &former_files), 0));
-    int lowest = dup(0);
-    cr_assert(ge(int, lowest, 0));
-    close(lowest);
-    struct rlimit low = { (rlim_t)lowest, former_files.rlim_max };
-    cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &low), 0));
+    while (filler_count < FILES && (fillers[filler_count] = dup(0)) >= 0)
+        filler_count++;
     cr_assert(eq(int, dup(0), -1));
 }
 
 static void files_free(void)
 {
-    cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &former_files), 0));
+    while (filler_count > 0)
+        close(fillers[--filler_count]);
 }
 
 /* A server with one client, when no fd is left and some more clients wait to be let in. */
@@ -128,6 +136,7 @@ struct crowded {
 
 static void crowded_open(struct crowded *crowded)
 {
+    files_limit();
     crowded->server = serve(echo);
     crowded->inside = client_of(crowded->server);
     expect_echo(&crowded->inside, "in");
@@ -247,6 +256,7 @@ TaskTest(faults, emfile_of_open_connection)
 {
     struct weir_reader *reader;
     struct weir_writer *writer;
+    files_limit();
     struct weir_server *server = serve(echo);
     uint16_t port = weir_server_port(server);
     files_use_up();
@@ -262,6 +272,7 @@ TaskTest(faults, emfile_of_open_connection)
 TaskTest(faults, emfile_of_start_server)
 {
     struct weir_server *server = NULL;
+    files_limit();
     files_use_up();
     expect_result(weir_start_server(echo, NULL, "127.0.0.1", 0, NULL, &server), -EMFILE);
     cr_assert(eq(ptr, server, NULL));
@@ -277,6 +288,7 @@ static int do_nothing(void *unused)
 
 Test(faults, emfile_of_run)
 {
+    files_limit();
     files_use_up();
     expect_result(weir_run(do_nothing, NULL, NULL), -EMFILE);
     files_free();

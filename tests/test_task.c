@@ -260,6 +260,37 @@ TaskTest(task, group_wait_past_a_deadline)
     return 0;
 }
 
+/* Woken by its tasks' end and by the cancel in the same turn, it is woken once. */
+static int end_when_told(void *argument)
+{
+    return weir_event_wait(argument);
+}
+
+static int wait_for_one(void *argument)
+{
+    struct weir_group group = { 0 };
+    start(&group, end_when_told, argument);
+    return weir_group_wait(&group);
+}
+
+TaskTest(task, group_wait_cancelled_as_its_last_task_ends)
+{
+    for (int i = 0; i < 2; i++) {
+        struct weir_event end = { 0 };
+        struct weir_group group = { 0 };
+        start(&group, wait_for_one, &end);
+        settle();
+        if (i == 0)
+            weir_event_set(&end); /* the task ends in the next turn, with the waiter cancelled */
+        weir_group_cancel(&group);
+        if (i == 1)
+            weir_event_set(&end);
+        int rc = weir_group_wait(&group);
+        cr_assert(rc == 0 || rc == -ECANCELED, "%d", rc);
+    }
+    return 0;
+}
+
 /* ---- Events -----------------------------------------------------------------------------------*/
 
 struct event_waiter {
@@ -521,6 +552,51 @@ TaskTest(task, timeout_both_fire)
     expect_result(weir_event_wait(&never), -ETIMEDOUT);
     expect_result(weir_timeout_stop(&outer, 0), 0);
     expect_result(weir_sleep(MS), 0);
+    return 0;
+}
+
+/* Two reasons to wake in the same turn wake once. */
+TaskTest(task, timeout_and_sleep_end_together)
+{
+    for (int i = 0; i < 20; i++) {
+        struct weir_timeout timeout;
+        expect_result(weir_yield(), 0); /* both count from the turn's time */
+        weir_timeout_start(&timeout, MS);
+        ssize_t rc = weir_timeout_stop(&timeout, weir_sleep(MS));
+        cr_assert(rc == 0 || rc == -ETIMEDOUT, "%zd", rc);
+        expect_result(weir_sleep(MS), 0);
+    }
+    return 0;
+}
+
+struct told {
+    struct weir_event event;
+    int result;
+};
+
+static int wait_to_be_told(void *argument)
+{
+    struct told *told = argument;
+    told->result = weir_event_wait(&told->event);
+    return 0;
+}
+
+/* What came first counts, and comes once. */
+TaskTest(task, event_set_and_cancel_together)
+{
+    for (int i = 0; i < 2; i++) {
+        struct told told = { .result = 1 };
+        struct weir_group group = { 0 };
+        start(&group, wait_to_be_told, &told);
+        settle();
+        if (i == 0)
+            weir_event_set(&told.event);
+        weir_group_cancel(&group);
+        if (i == 1)
+            weir_event_set(&told.event);
+        expect_result(weir_group_wait(&group), 0);
+        expect_result(told.result, i == 0 ? 0 : -ECANCELED);
+    }
     return 0;
 }
 

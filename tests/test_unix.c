@@ -369,6 +369,8 @@ TaskTest(unix_socket, server_close_refuses)
     struct pair client, late;
     expect_result(start(path, &server), 0);
     expect_result(client_open(path, &client), 0);
+    expect_result(weir_write(client.writer, "in", 2), 0);
+    expect_next(client.reader, "in");
     weir_server_close(server);
     settle();
     cr_assert(lt(int, client_open(path, &late), 0));

@@ -65,8 +65,8 @@ TaskTest(zero_copy, echo_of_several_lines_in_a_buffer)
     pair_open(&pair, 0);
     uint64_t before = copied();
     feed(&pair, "a\nbc\ndef\nghi\n");
-    while (weir_get_write_buffer_size(pair.writer) < 13) {
-        cr_assert(gt(long, (long)weir_readline(pair.reader, &line), 0));
+    for (int i = 0; i < 4; i++) {
+        expect_result(weir_readline(pair.reader, &line), i + 2 - i / 3); /* 2, 3, 4 and 4 bytes */
         expect_result(weir_write_slice(pair.writer, line), 0);
     }
     peer_expect(&pair, "a\nbc\ndef\nghi\n");

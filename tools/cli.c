@@ -66,7 +66,7 @@ static const char *parse_listen(struct settings *settings, const char *value)
 
     const char *colon = strrchr(value, ':');
     unsigned long port;
-    if (!colon || !parse_number(colon + 1, UINT16_MAX, &port))
+    if (colon == NULL || !parse_number(colon + 1, UINT16_MAX, &port))
         return forms;
 
     const char *host = value;
@@ -135,7 +135,7 @@ static void print_help(const struct cli_tool *tool)
         const struct option *option = &option_table[i];
         const char *line = option->help;
         printf("  %-9s %-8s  ", option->name, option->value ? option->value : "");
-        for (const char *end; (end = strchr(line, '\n')); line = end + 1)
+        for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
             printf("%.*s\n%22s", (int)(end - line), line, "");
         printf("%s\n", line);
     }
@@ -155,21 +155,23 @@ static const struct option *find_option(const char *name, size_t size)
 static int parse_option(struct settings *settings, char **argv, int *index)
 {
     const char *tool = settings->tool->name, *word = argv[*index];
+    if (*word != '-') {
+        fprintf(stderr, "%s: unexpected argument %s (see --help)\n", tool, word);
+        return 2;
+    }
     int size = (int)strcspn(word, "=");
     const struct option *option = find_option(word, (size_t)size);
-    if (!option) {
-        fprintf(stderr, *word == '-' ? "%s: unknown option %.*s (see --help)\n"
-                                     : "%s: unexpected argument %.*s (see --help)\n",
-                tool, *word == '-' ? size : (int)strlen(word), word);
+    if (option == NULL) {
+        fprintf(stderr, "%s: unknown option %.*s (see --help)\n", tool, size, word);
         return 2;
     }
 
     const char *value = word[size] == '=' ? word + size + 1 : NULL;
-    if (!option->value && value) {
+    if (option->value == NULL && value != NULL) {
         fprintf(stderr, "%s: %s takes no value (see --help)\n", tool, option->name);
         return 2;
     }
-    if (!option->value) {
+    if (option->value == NULL) {
         if (strcmp(option->name, "--help") == 0)
             print_help(settings->tool);
         else
@@ -177,17 +179,18 @@ static int parse_option(struct settings *settings, char **argv, int *index)
         return 0;
     }
 
-    if (!value && !(value = argv[++*index])) {
+    if (value == NULL)
+        value = argv[++*index];
+    if (value == NULL) {
         fprintf(stderr, "%s: %s needs a value: %s %s (see --help)\n", tool, option->name,
                 option->name, option->value);
         return 2;
     }
     const char *expected = option->parse(settings, value);
-    if (expected) {
-        fprintf(stderr, "%s: %s '%s': expected %s\n", tool, option->name, value, expected);
-        return 2;
-    }
-    return -1;
+    if (expected == NULL)
+        return -1;
+    fprintf(stderr, "%s: %s '%s': expected %s\n", tool, option->name, value, expected);
+    return 2;
 }
 
 /* ---- Serving --------------------------------------------------------------------------------- */
@@ -245,7 +248,7 @@ static int announce(void *argument)
         if (settings->addresses[i].path)
             printf("%s: listening on %s\n", settings->tool->name, name);
         else
-            for (size_t k = 0; (name = weir_server_sockname(server, k)); k++)
+            for (size_t k = 0; (name = weir_server_sockname(server, k)) != NULL; k++)
                 printf("%s: listening on %s\n", settings->tool->name, name);
     }
     fflush(stdout);
@@ -269,7 +272,7 @@ static void end_all(const struct listeners *listeners, weir_duration grace)
     struct weir_group group = { 0 };
     struct ending endings[MAX_ADDRESSES];
     for (size_t i = 0; i < MAX_ADDRESSES; i++) {
-        if (!listeners->servers[i])
+        if (listeners->servers[i] == NULL)
             continue;
         weir_server_close(listeners->servers[i]);
         endings[i] = (struct ending){ listeners->servers[i], grace };

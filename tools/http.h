@@ -11,11 +11,11 @@ enum http_method { HTTP_OTHER, HTTP_GET, HTTP_HEAD };
 
 struct http_request {
     enum http_method method;
-    bool root;         /* the target's path is "/" */
-    bool version_1_0;  /* else 1.1 */
-    bool keep_alive;   /* the client wants to go on after this one, and may */
-    size_t body;       /* bytes of body that follow the head */
-    bool host_;        /* from here on: what has been seen so far, the parser's own */
+    bool root;        /* the target's path is "/" */
+    bool version_1_0; /* else 1.1 */
+    bool keep_alive;  /* the client wants to go on after this one, and may */
+    size_t body;      /* bytes of body that follow the head */
+    bool host_;       /* from here on: what has been seen so far, the parser's own */
     bool length_;
     bool encoding_;
     bool expect_;

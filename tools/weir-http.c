@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { HEAD_MOST = 16 * 1024 };              /* bytes of a request's head */
+enum { HEAD_MOST = 16 * 1024 };                         /* bytes of a request's head */
 static const weir_duration PATIENCE = 75 * WEIR_SECOND; /* for one request, idle time included */
 static const weir_duration LINGER = 2 * WEIR_SECOND;    /* for a client to take our last answer */
 

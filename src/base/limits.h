@@ -30,7 +30,7 @@ enum {
     LIMIT_SMALL_SHOWN = 1,
     LIMIT_LARGE = 32,
     LIMIT_LARGE_SHOWN = 1,
-    LIMIT_RECEIVE_MIN = 0,
+    LIMIT_RECEIVE_MIN = 64,
     LIMIT_SEGMENT = 16,      /* a heap segment that small writes are packed into */
     LIMIT_LINK_PIECES = 2,   /* pieces, and about how many bytes, of one link */
     LIMIT_LINK_BYTES = 48,

@@ -27,25 +27,17 @@ static int check(weir_client_connected_fn *client_connected,
 /* The server owns `fd` from here on, or, -errno, does not. */
 static int add_listener(struct weir_server *server, int fd)
 {
-    struct sockaddr_storage name;
-    struct sockaddr *generic = (struct sockaddr *)&name;
-    socklen_t length;
     size_t size = (server->listener_count + 1) * sizeof *server->listeners;
     struct listener *grown = realloc(server->listeners, size);
     if (grown == NULL)
         return -ENOMEM;
     server->listeners = grown;
-    int rc = sys_socket_name(fd, false, &name, &length);
-    if (rc < 0)
-        return rc;
     struct listener *listener = &grown[server->listener_count];
     listener_open(listener, server, fd);
-    listener->name = address_text(generic, length);
-    if (listener->name == NULL)
-        return -ENOMEM;
-    if (server->listener_count++ == 0)
-        server->port = (uint16_t)address_port(generic);
-    return 0;
+    int rc = listener_look_up_name(listener);
+    if (rc == 0)
+        server->listener_count++;
+    return rc;
 }
 
 /* ---- TCP ------------------------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "base/metrics.h"
 #include "endpoint/server.h"
 #include "kernel/sys.h"
+#include "transport/address.h"
 
 static bool is_wanted(const struct listener *listener)
 {
@@ -156,6 +157,21 @@ void listener_open(struct listener *listener, struct weir_server *server, int fd
         .parked = { .retry = retry },
         .delay = LIMIT_ACCEPT_BACKOFF * WEIR_MILLISECOND,
     };
+}
+
+/* A socket bound by nobody gets its port when it listens: so this is done twice. */
+int listener_look_up_name(struct listener *listener)
+{
+    struct sockaddr_storage name;
+    struct sockaddr *generic = (struct sockaddr *)&name;
+    socklen_t length;
+    int rc = sys_socket_name(listener->fd, false, &name, &length);
+    if (rc < 0)
+        return rc;
+    free(listener->name);
+    listener->port = (uint16_t)address_port(generic);
+    listener->name = address_text(generic, length);
+    return listener->name != NULL ? 0 : -ENOMEM;
 }
 
 /* A shutdown refuses new clients from this moment on, but on every duplicate of the socket. */

@@ -44,29 +44,32 @@ static void look_if_gone(struct weir_server *server)
         server_free(server);
 }
 
-static void client_gone(struct stream *stream)
+static void client_gone(struct stream *stream);
+
+/* Several listeners accept up to the same cap at a time: who comes in too many waits here. */
+static void hold_back(struct weir_server *server, int fd)
 {
-    struct client *client = container_of(stream, struct client, stream);
-    struct weir_server *server = client->server;
-    if (client->task != NULL)
-        client->task->argument = NULL;
-    list_remove(&client->node);
-    server->open--;
-    for (unsigned i = 0; i < server->listener_count && !server->closed; i++) {
-        listener_retry(&server->listeners[i]);
-        listener_move(&server->listeners[i]);
+    size_t size = (server->held_count + 1) * sizeof *server->held;
+    int *grown = realloc(server->held, size);
+    if (grown == NULL) {
+        sys_close(fd);
+        return;
     }
-    look_if_gone(server);
+    server->held = grown;
+    server->held[server->held_count++] = fd;
 }
 
-void server_let_in(struct weir_server *server, int fd)
+static void close_held(struct weir_server *server)
 {
-    struct client *client = NULL;
-    metrics.connections_accepted++;
-    if (server->serving) {
-        client = (struct client *)stream_new(server->loop, fd, server->options.limit,
-                                             sizeof *client);
-    }
+    for (unsigned i = 0; i < server->held_count; i++)
+        sys_close(server->held[i]);
+    server->held_count = 0;
+}
+
+static void start_client(struct weir_server *server, int fd)
+{
+    struct client *client =
+        (struct client *)stream_new(server->loop, fd, server->options.limit, sizeof *client);
     if (client == NULL) {
         sys_close(fd);
         return;
@@ -82,6 +85,34 @@ void server_let_in(struct weir_server *server, int fd)
         stream_abort(&client->stream);
         stream_release(&client->stream);
     }
+}
+
+void server_let_in(struct weir_server *server, int fd)
+{
+    metrics.connections_accepted++;
+    if (!server->serving)
+        sys_close(fd);
+    else if (server->open >= server->options.max_connections)
+        hold_back(server, fd);
+    else
+        start_client(server, fd);
+}
+
+static void client_gone(struct stream *stream)
+{
+    struct client *client = container_of(stream, struct client, stream);
+    struct weir_server *server = client->server;
+    if (client->task != NULL)
+        client->task->argument = NULL;
+    list_remove(&client->node);
+    server->open--;
+    if (server->serving && server->held_count > 0)
+        start_client(server, server->held[--server->held_count]);
+    for (unsigned i = 0; i < server->listener_count && server->serving; i++) {
+        listener_retry(&server->listeners[i]);
+        listener_move(&server->listeners[i]);
+    }
+    look_if_gone(server);
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
@@ -119,6 +150,7 @@ void server_free(struct weir_server *server)
     }
     if (server->spare_fd >= 0)
         sys_close(server->spare_fd);
+    free(server->held);
     free(server->listeners);
     free(server);
 }
@@ -181,6 +213,8 @@ PUBLIC int weir_server_start_serving(struct weir_server *server)
         return 0;
     for (unsigned i = 0; i < server->listener_count; i++) {
         int rc = sys_listen(server->listeners[i].fd, server->options.backlog);
+        if (rc == 0 && server->listeners[i].port == 0)
+            rc = listener_look_up_name(&server->listeners[i]);
         if (rc < 0)
             return rc;
     }
@@ -219,7 +253,7 @@ PUBLIC const char *weir_server_sockname(const struct weir_server *server, size_t
 
 PUBLIC uint16_t weir_server_port(const struct weir_server *server)
 {
-    return server->port;
+    return server->listener_count > 0 ? server->listeners[0].port : 0;
 }
 
 PUBLIC void weir_server_close(struct weir_server *server)
@@ -229,6 +263,7 @@ PUBLIC void weir_server_close(struct weir_server *server)
     server->serving = false;
     server->closed = true;
     server->inside++;
+    close_held(server);
     wait_wake_all(&server->forever, 0);
     for (unsigned i = 0; i < server->listener_count; i++)
         listener_close(&server->listeners[i]);

@@ -20,6 +20,7 @@ struct listener {
     struct ring_waiter parked;
     struct weir_timer backoff; /* while no fd can be had */
     int64_t delay;             /* of the next one, ns */
+    uint16_t port;
     char *name;                /* as weir_server_sockname() words it */
     char *path;                /* to unlink, if it is still that file; or NULL */
     dev_t device;
@@ -33,8 +34,9 @@ struct weir_server {
     struct weir_server_options options; /* no zeros left in limit, backlog, max_connections */
     struct listener *listeners;
     unsigned listener_count;
-    uint16_t port;
     struct list clients; /* client */
+    int *held;           /* fds accepted above the cap, the last come first */
+    unsigned held_count;
     unsigned open;       /* clients */
     struct list forever; /* wait: serve_forever */
     struct list closers; /* wait: for all to be gone */
@@ -64,6 +66,7 @@ int server_launch(struct weir_server *server, struct weir_server **ret_server);
 
 /* listener.c: does what the server's state asks for: accept, pause, stop, close. */
 void listener_open(struct listener *listener, struct weir_server *server, int fd);
+int listener_look_up_name(struct listener *listener); /* -ENOMEM, ... */
 void listener_move(struct listener *listener);
 void listener_retry(struct listener *listener); /* an fd has become free */
 void listener_close(struct listener *listener); /* the server has closed */

@@ -53,15 +53,18 @@ static int setup(struct ring *ring, unsigned entries)
 }
 
 /* Buffer rings and multishot receives came in 5.19 and 6.0: SEND_ZC is of the latter's age. */
-static bool knows_enough(int fd)
+static int check_age(int fd)
 {
     size_t size = sizeof(struct io_uring_probe) + 256 * sizeof(struct io_uring_probe_op);
     struct io_uring_probe *probe = calloc(1, size);
-    bool known = probe != NULL && sys_ring_register(fd, IORING_REGISTER_PROBE, probe, 256) == 0 &&
-                 probe->last_op >= IORING_OP_SEND_ZC &&
-                 probe->ops[IORING_OP_SEND_ZC].flags & IO_URING_OP_SUPPORTED;
+    if (probe == NULL)
+        return -ENOMEM;
+    int rc = sys_ring_register(fd, IORING_REGISTER_PROBE, probe, 256);
+    if (rc == 0 && (probe->last_op < IORING_OP_SEND_ZC ||
+                    !(probe->ops[IORING_OP_SEND_ZC].flags & IO_URING_OP_SUPPORTED)))
+        rc = -ENOSYS;
     free(probe);
-    return known;
+    return rc;
 }
 
 /* A registered ring fd saves a look-up an enter. */
@@ -80,9 +83,10 @@ int ring_open(struct ring *ring, unsigned entries)
     int fd = setup(ring, entries);
     if (fd < 0)
         return explain(fd);
-    if (!knows_enough(fd)) {
+    int rc = check_age(fd);
+    if (rc < 0) {
         sys_ring_exit(&ring->uring);
-        return WEIR_RING_MISSING;
+        return explain(rc);
     }
     ring->fd = fd;
     ring->scratch_size = LIMIT_BATCHES * (64 + LIMIT_LINK_PIECES * sizeof(struct iovec));
@@ -189,7 +193,8 @@ static int enter(struct ring *ring, int64_t timeout)
     __atomic_store_n(ring->uring.sq.ktail, ring->tail, __ATOMIC_RELEASE);
     unsigned pending = __atomic_load_n(ring->uring.sq.kflags, __ATOMIC_RELAXED) &
                        (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW);
-    if (completions_ready(ring) > 0)
+    bool parked = !list_is_empty(&ring->parked) || !list_is_empty(&ring->writers);
+    if (completions_ready(ring) > 0 || parked)
         timeout = 0;
     if (timeout == 0 && queued == 0 && pending == 0)
         return 0;

@@ -29,6 +29,12 @@ static void set_receiving(struct stream *stream)
         stream->transport->ops->receive(stream->transport, wanted);
 }
 
+/* How much is read ahead of the program: asyncio's twice the limit, but never less than a buffer. */
+static size_t most_ahead(const struct weir_reader *reader)
+{
+    return max_size(2 * reader->limit, LIMIT_SMALL);
+}
+
 void reader_received(struct stream *stream, struct weir_segment *segment, const char *data,
                      size_t size)
 {
@@ -42,11 +48,10 @@ void reader_received(struct stream *stream, struct weir_segment *segment, const 
         stream_fail(stream, -ENOMEM);
         return;
     }
-    bool enough = reader->in.size >= reader->wanted;
-    if (enough)
+    if (reader->in.size >= reader->wanted)
         wake(reader);
-    if (reader->in.size > 2 * reader->limit && (enough || reader->waiter == NULL) &&
-        !reader->paused) {
+    bool awaited = reader->waiter != NULL;
+    if (reader->in.size > most_ahead(reader) && !awaited && !reader->paused) {
         reader->paused = true;
         metrics.reads_paused++;
         set_receiving(stream);
@@ -362,7 +367,7 @@ PUBLIC size_t weir_overrun(const struct weir_reader *reader)
 
 PUBLIC bool weir_at_eof(const struct weir_reader *reader)
 {
-    return reader->ended && reader->in.size == 0;
+    return reader->ended && reader->in.size == 0 && weir_exception(reader) == 0;
 }
 
 PUBLIC int weir_exception(const struct weir_reader *reader)

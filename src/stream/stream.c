@@ -16,6 +16,7 @@ static void free_if_done(struct stream *stream)
     chain_clear(&stream->reader.in);
     if (stream->reader.lent != NULL)
         segment_drop(stream->reader.lent);
+    socket_free_names(&stream->socket);
     free(stream);
 }
 

@@ -286,5 +286,5 @@ PUBLIC void weir_get_write_buffer_limits(const struct weir_writer *writer, size_
 
 PUBLIC size_t weir_get_write_buffer_size(const struct weir_writer *writer)
 {
-    return queue_of(writer)->size;
+    return stream_of_writer(writer)->aborted ? 0 : queue_of(writer)->size;
 }

@@ -120,7 +120,7 @@ int loop_run(struct weir_loop *loop, weir_task_fn *main, void *argument)
     int rc = task != NULL ? 0 : -ENOMEM;
     if (task != NULL)
         task->ended = keep_result;
-    while (rc == 0 && loop->tasks > 0)
+    while (rc == 0 && (loop->tasks > 0 || mailbox_deliver(loop)))
         rc = turn(loop);
 
     struct weir_timer timer;
@@ -135,5 +135,5 @@ int loop_run(struct weir_loop *loop, weir_task_fn *main, void *argument)
 PUBLIC struct weir_loop *weir_this_loop(void)
 {
     struct weir_loop *loop = loop_this();
-    return loop;
+    return loop != NULL && mailbox_open(loop) == 0 ? loop : NULL;
 }

@@ -54,15 +54,24 @@ static void rung(struct op *op, int result, unsigned flags)
     (void)result;
     if (!(flags & IORING_CQE_F_MORE))
         listen_for_bell(mailbox);
+    mailbox_deliver(mailbox->loop);
+}
+
+bool mailbox_deliver(struct weir_loop *loop)
+{
+    struct message *first = loop->mailbox != NULL ? take_all(loop->mailbox) : NULL;
     struct message *next;
-    for (struct message *message = take_all(mailbox); message != NULL; message = next) {
+    for (struct message *message = first; message != NULL; message = next) {
         next = message->next;
         message->deliver(message);
     }
+    return first != NULL;
 }
 
-static int mailbox_open(struct weir_loop *loop)
+int mailbox_open(struct weir_loop *loop)
 {
+    if (loop->mailbox != NULL)
+        return 0;
     struct mailbox *mailbox = calloc(1, sizeof *mailbox);
     if (mailbox == NULL)
         return -ENOMEM;
@@ -82,18 +91,20 @@ static int mailbox_open(struct weir_loop *loop)
     return 0;
 }
 
+static struct mailbox *hold(struct mailbox *mailbox)
+{
+    pthread_mutex_lock(&mailbox->lock);
+    mailbox->holds++;
+    pthread_mutex_unlock(&mailbox->lock);
+    return mailbox;
+}
+
 int mailbox_hold(struct weir_loop *loop, struct mailbox **ret_mailbox)
 {
-    if (loop->mailbox == NULL) {
-        int rc = mailbox_open(loop);
-        if (rc < 0)
-            return rc;
-    }
-    pthread_mutex_lock(&loop->mailbox->lock);
-    loop->mailbox->holds++;
-    pthread_mutex_unlock(&loop->mailbox->lock);
-    *ret_mailbox = loop->mailbox;
-    return 0;
+    int rc = mailbox_open(loop);
+    if (rc == 0)
+        *ret_mailbox = hold(loop->mailbox);
+    return rc;
 }
 
 void mailbox_drop(struct mailbox *mailbox)
@@ -175,14 +186,10 @@ PUBLIC int weir_call_soon_threadsafe(struct weir_loop *loop, weir_task_fn *run, 
         return -ENOMEM;
     *call = (struct call){
         .message = { .deliver = deliver_call, .discard = discard_call },
+        .mailbox = hold(loop->mailbox), /* weir_this_loop() has made it */
         .run = run,
         .argument = argument,
     };
-    int rc = mailbox_hold(loop, &call->mailbox);
-    if (rc < 0) {
-        free(call);
-        return rc;
-    }
     mailbox_post(call->mailbox, &call->message);
     return 0;
 }

@@ -3,6 +3,7 @@
 #ifndef WEIR_TASK_MAILBOX_H
 #define WEIR_TASK_MAILBOX_H
 
+#include <stdbool.h>
 #include <weir.h>
 
 struct mailbox;
@@ -13,10 +14,16 @@ struct message {
     void (*discard)(struct message *message); /* on the poster's, if the loop has ended */
 };
 
-/* The loop's, made when first asked for, with a hold for the caller. -errno. */
+/* Makes the loop's, if there is none yet: on the loop's thread. -errno. */
+int mailbox_open(struct weir_loop *loop);
+
+/* The same, with a hold for the caller. */
 int mailbox_hold(struct weir_loop *loop, struct mailbox **ret_mailbox);
 void mailbox_drop(struct mailbox *mailbox);
 void mailbox_post(struct mailbox *mailbox, struct message *message); /* any thread */
+
+/* Delivers what has been posted: false if nothing was. On the loop's thread. */
+bool mailbox_deliver(struct weir_loop *loop);
 
 void mailbox_close(struct weir_loop *loop); /* the loop ends */
 

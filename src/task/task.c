@@ -162,6 +162,8 @@ void wait_wake(struct wait *wait, int result)
 {
     struct weir_task *task = wait->task;
     list_remove(&wait->node);
+    if (task->wait != wait) /* woken before, and not resumed yet */
+        return;
     wait->result = result;
     wait->cancel = NULL;
     task->wait = NULL;

@@ -82,7 +82,7 @@ void task_disown(struct task_owned *owned);
 int wait_suspend(struct wait *wait, void (*cancel)(struct wait *wait));
 int wait_until(struct wait *wait, int64_t deadline); /* the same, and -ETIME at `deadline` */
 int wait_uninterrupted(struct wait *wait);           /* only for what is sure to come soon */
-void wait_wake(struct wait *wait, int result);
+void wait_wake(struct wait *wait, int result);       /* the first one counts */
 void wait_wake_all(struct list *waits, int result);
 
 #endif

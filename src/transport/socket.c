@@ -39,8 +39,7 @@ static bool is_sending(const struct socket *socket)
 /* The one place where a socket's state moves on. */
 void socket_move(struct socket *socket)
 {
-    if (socket->state <= SOCKET_FLUSHING)
-        send_move(socket);
+    send_move(socket);
     if (socket->state == SOCKET_FLUSHING && socket->transport.out.size == 0 && !is_sending(socket))
         socket->state = SOCKET_ENDING;
     receive_move(socket);
@@ -61,10 +60,14 @@ void socket_move(struct socket *socket)
         list_remove(&socket->parked_send.node);
         list_remove(&socket->starved.node);
         list_remove(&socket->flush.node);
-        free(socket->peer_name);
-        free(socket->own_name);
         socket->transport.events->closed(socket->transport.user); /* the socket may be gone now */
     }
+}
+
+void socket_free_names(struct socket *socket)
+{
+    free(socket->peer_name);
+    free(socket->own_name);
 }
 
 static void close_completed(struct op *op, int result, unsigned flags)

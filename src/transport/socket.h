@@ -65,6 +65,9 @@ void socket_fail(struct socket *socket, int error);
 /* Does what state and wishes ask for. The socket may be gone afterwards. */
 void socket_move(struct socket *socket);
 
+/* The names of its ends outlive it; these are theirs who has it. */
+void socket_free_names(struct socket *socket);
+
 /* receive.c */
 void receive_open(struct socket *socket);
 void receive_move(struct socket *socket);
