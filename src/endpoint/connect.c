@@ -132,16 +132,6 @@ PUBLIC int weir_open_unix_connection(const char *path, const struct weir_connect
 
 /* ---- A socket of the caller's ------------------------------------------------------------------ */
 
-static bool is_owned(const struct weir_loop *loop, int fd)
-{
-    for (struct list_node *node = loop->lingering.first; node != NULL; node = node->next) {
-        const struct stream *stream = container_of(node, struct stream, lingering.node);
-        if (stream->socket.fd == fd && stream->socket.state < SOCKET_CLOSING)
-            return true;
-    }
-    return false;
-}
-
 PUBLIC int weir_open_socket(int fd, const struct weir_connect_options *options,
                             struct weir_reader **ret_reader, struct weir_writer **ret_writer)
 {
@@ -153,7 +143,7 @@ PUBLIC int weir_open_socket(int fd, const struct weir_connect_options *options,
         rc = sys_socket_check(fd, &family);
     if (rc == 0)
         rc = sys_socket_name(fd, true, &peer, &length);
-    if (rc == 0 && is_owned(loop_this(), fd))
+    if (rc == 0 && socket_owns(loop_this(), fd))
         rc = -EEXIST;
     if (rc == 0)
         rc = sys_set_blocking(fd);

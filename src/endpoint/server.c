@@ -150,6 +150,7 @@ void server_free(struct weir_server *server)
     }
     if (server->spare_fd >= 0)
         sys_close(server->spare_fd);
+    list_remove(&server->lingering.node);
     free(server->held);
     free(server->listeners);
     free(server);
@@ -175,6 +176,11 @@ static void end_owned(struct task_owned *owned)
     release(container_of(owned, struct weir_server, owned));
 }
 
+static void give_up(struct lingering *lingering)
+{
+    weir_server_abort_clients(container_of(lingering, struct weir_server, lingering));
+}
+
 int server_launch(struct weir_server *server, struct weir_server **ret_server)
 {
     int rc = server->options.no_start_serving ? 0 : weir_server_start_serving(server);
@@ -183,6 +189,8 @@ int server_launch(struct weir_server *server, struct weir_server **ret_server)
         return rc;
     }
     task_own(task_current(), &server->owned, end_owned);
+    server->lingering.give_up = give_up;
+    list_append(&server->loop->lingering, &server->lingering.node);
     *ret_server = server;
     return 0;
 }

@@ -41,6 +41,7 @@ struct weir_server {
     struct list forever; /* wait: serve_forever */
     struct list closers; /* wait: for all to be gone */
     struct task_owned owned;
+    struct lingering lingering; /* the loop goes on until it is gone */
     int spare_fd;        /* given up to tell a client when no other fd can be had */
     unsigned inside;     /* tasks inside a waiting function */
     bool serving, closed, released;

@@ -145,10 +145,12 @@ void ring_park(struct ring *ring, struct ring_waiter *waiter)
 
 unsigned ring_send_room(const struct ring *ring)
 {
-    if (!list_is_empty(&ring->writers) && !ring->retrying)
-        return 0;
     unsigned slots = free_slots(ring);
-    return slots > ring->reserve ? slots - ring->reserve : 0;
+    if (slots <= ring->reserve)
+        return 0;
+    if (!list_is_empty(&ring->writers))
+        return ring->retrying ? 1 : 0; /* others wait: one slot each, and in their order */
+    return slots - ring->reserve;
 }
 
 void ring_park_send(struct ring *ring, struct ring_waiter *waiter)

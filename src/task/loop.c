@@ -34,6 +34,7 @@ void loop_close(struct weir_loop *loop)
     ring_close(&loop->ring);
     pool_close(&loop->pool);
     stacks_close(&loop->stacks);
+    free(loop->owned_fds);
     segment_free_spare();
     chain_free_spare();
 }

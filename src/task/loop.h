@@ -28,7 +28,7 @@ struct deferred {
     void (*run)(struct deferred *deferred);
 };
 
-/* What lives on after its task, for a while: a closing stream. When the last task has ended, and
+/* What lives on after its task, for a while: a closing stream or server. When the last task has ended, and
  * the linger time has passed, it is told to give up. */
 struct lingering {
     struct list_node node;
@@ -51,6 +51,8 @@ struct weir_loop {
     struct mailbox *mailbox; /* made when first needed */
     struct shared *shared;   /* with the other loops of this weir_run(), or NULL */
     unsigned servers;        /* started on this loop so far */
+    uint8_t *owned_fds;      /* a bit for each: socket.c's */
+    size_t owned_fds_size;
     int64_t now;             /* 0: not looked at in this turn */
     int64_t linger;
     unsigned tasks;

@@ -8,6 +8,36 @@
 #include "kernel/sys.h"
 #include "transport/address.h"
 
+/* ---- Which fds are ours ------------------------------------------------------------------------ */
+
+bool socket_owns(const struct weir_loop *loop, int fd)
+{
+    size_t byte = (size_t)fd / 8;
+    return byte < loop->owned_fds_size && loop->owned_fds[byte] & 1 << fd % 8;
+}
+
+/* Without memory to note it, a mistake of the program's will be found later than it could. */
+static void note_owned(struct weir_loop *loop, int fd)
+{
+    size_t byte = (size_t)fd / 8;
+    if (byte >= loop->owned_fds_size) {
+        size_t size = 2 * byte + 64;
+        uint8_t *grown = realloc(loop->owned_fds, size);
+        if (grown == NULL)
+            return;
+        memset(grown + loop->owned_fds_size, 0, size - loop->owned_fds_size);
+        loop->owned_fds = grown;
+        loop->owned_fds_size = size;
+    }
+    loop->owned_fds[byte] |= (uint8_t)(1 << fd % 8);
+}
+
+static void note_closed(struct weir_loop *loop, int fd)
+{
+    if (socket_owns(loop, fd))
+        loop->owned_fds[fd / 8] &= (uint8_t) ~(1 << fd % 8);
+}
+
 /* ---- The end --------------------------------------------------------------------------------- */
 
 bool socket_submit_close(struct socket *socket)
@@ -19,6 +49,7 @@ bool socket_submit_close(struct socket *socket)
     }
     sqe->opcode = IORING_OP_CLOSE;
     sqe->fd = socket->fd;
+    note_closed(socket->loop, socket->fd);
     socket->state = SOCKET_CLOSING;
     return true;
 }
@@ -191,6 +222,7 @@ void socket_open(struct socket *socket, struct weir_loop *loop, int fd)
         .peer_name = name_text(fd, true),
         .own_name = name_text(fd, false),
     };
+    note_owned(loop, fd);
     receive_open(socket);
     send_open(socket);
 }

@@ -59,6 +59,9 @@ struct socket {
  * for. */
 void socket_open(struct socket *socket, struct weir_loop *loop, int fd);
 
+/* Whether a socket of this loop has that fd. */
+bool socket_owns(const struct weir_loop *loop, int fd);
+
 /* It is lost, to an error or (0) by our own wish; socket_move() must follow. */
 void socket_fail(struct socket *socket, int error);
 
