@@ -25,8 +25,9 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 /* ---- Messages -------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4), noreturn)) static inline void
-die(const char *program, int status, const char *format, ...)
+__attribute__((format(printf, 3, 4), noreturn)) static inline void die(const char *program,
+                                                                       int status,
+                                                                       const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -83,7 +84,7 @@ static inline bool address_parse(const char *text, struct address *ret_address)
         return false;
     memcpy(host, text, length);
     host[length] = '\0';
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE };
     struct addrinfo *found;
     if (getaddrinfo(length ? host : NULL, colon + 1, &hints, &found) != 0)
         return false;
@@ -170,16 +171,16 @@ static inline void print_server_help(const char *program, const char *what)
            what, program, program);
 }
 
-static inline struct server_options parse_server_options(int argc, char **argv,
-                                                         const char *program, const char *what)
+static inline struct server_options parse_server_options(int argc, char **argv, const char *program,
+                                                         const char *what)
 {
     static const struct option known[] = {
-        {"listen", required_argument, NULL, 'l'},
-        {"mode", required_argument, NULL, 'm'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        { "listen", required_argument, NULL, 'l' },
+        { "mode", required_argument, NULL, 'm' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
-    struct server_options options = {.http = false};
+    struct server_options options = { .http = false };
     const char *listen_text = "127.0.0.1:0";
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (option == 'h') {

@@ -34,8 +34,8 @@ struct options {
 };
 
 enum failure { FAILED_CONNECT, FAILED_SEND, FAILED_RECEIVE, CLOSED_EARLY, MISMATCH, FAILURE_COUNT };
-static const char *const failure_names[FAILURE_COUNT] = {"connect", "send", "receive",
-                                                         "closed_by_server", "mismatch"};
+static const char *const failure_names[FAILURE_COUNT] = { "connect", "send", "receive",
+                                                          "closed_by_server", "mismatch" };
 
 struct connection {
     int fd;
@@ -255,7 +255,7 @@ static void handle_events(int milliseconds, int64_t start)
 /* Blocking, with a limit: then neither a full backlog nor a Unix socket's EAGAIN is a case. */
 static int connect_one(const struct address *address)
 {
-    struct timeval limit = {.tv_sec = CONNECT_SECONDS};
+    struct timeval limit = { .tv_sec = CONNECT_SECONDS };
     int on = 1;
     int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -285,8 +285,8 @@ static bool connect_all(void)
         };
         if (connection->fd < 0 ||
             epoll_ctl(load.epoll, EPOLL_CTL_ADD, connection->fd, &event) < 0) {
-            fprintf(stderr, PROGRAM ": connection %u to %s: %s\n", i + 1,
-                    load.options.address_text, strerror(errno));
+            fprintf(stderr, PROGRAM ": connection %u to %s: %s\n", i + 1, load.options.address_text,
+                    strerror(errno));
             load.failures[FAILED_CONNECT]++;
             load.last_errno = errno;
             return false;
@@ -368,8 +368,8 @@ static struct result run_load(void)
     if (window == 0)
         window = now;
     double seconds = (double)(now - window) / 1e9;
-    return (struct result){.seconds = seconds,
-                           .cpu = seconds > 0 ? (cpu_seconds() - cpu) / seconds : 0};
+    return (struct result){ .seconds = seconds,
+                            .cpu = seconds > 0 ? (cpu_seconds() - cpu) / seconds : 0 };
 }
 
 /* One block on each connection, until all are back. */
@@ -397,10 +397,10 @@ static struct result run_idle(void)
     int64_t start = now_ns(), end = start + (int64_t)(load.options.seconds * 1e9);
     while (now_ns() < end && !load.stopped)
         handle_events(10, 0); /* whatever comes is a failure */
-    load.stopped = 0; /* that ended the silence */
+    load.stopped = 0;         /* that ended the silence */
     load.measuring = true;
     run_one_block_each();
-    return (struct result){.seconds = (double)(now_ns() - start) / 1e9};
+    return (struct result){ .seconds = (double)(now_ns() - start) / 1e9 };
 }
 
 /* ---- The report ------------------------------------------------------------------------------ */
@@ -452,8 +452,7 @@ static void print_text(const struct result *result)
            histogram_us(latency, 99.9), (double)latency->most / 1000);
     printf("  served      %.0f to %.0f requests a connection\n", result->served_least,
            result->served_most);
-    printf("  generator   %.2f CPU%s\n", result->cpu,
-           load.options.rate > 0 ? " (it polls)" : "");
+    printf("  generator   %.2f CPU%s\n", result->cpu, load.options.rate > 0 ? " (it polls)" : "");
 }
 
 static void print_complaints(const struct result *result)
@@ -509,31 +508,57 @@ static double parse_number(const char *name, const char *text, double least, dou
 static void take_option(int option, struct options *options)
 {
     switch (option) {
-    case 'c': options->address_text = optarg; break;
-    case 'n': options->connections = (unsigned)parse_number("connections", optarg, 1, 1e6); break;
-    case 's': options->size = (size_t)parse_number("size", optarg, 1, 1 << 28); break;
-    case 't': options->seconds = parse_number("seconds", optarg, 0.01, 1e6); break;
-    case 'w': options->warmup = parse_number("warmup", optarg, 0, 1e6); break;
-    case 'r': options->rate = parse_number("rate", optarg, 0, 1e8); break;
-    case 'i': options->idle = true; break;
-    case 'j': options->json = true; break;
-    case 'q': options->quiet = true; break;
-    case 'h': print_help(); exit(EXIT_OK);
-    default: die(PROGRAM, EXIT_USAGE, "wrong option; see load --help");
+    case 'c':
+        options->address_text = optarg;
+        break;
+    case 'n':
+        options->connections = (unsigned)parse_number("connections", optarg, 1, 1e6);
+        break;
+    case 's':
+        options->size = (size_t)parse_number("size", optarg, 1, 1 << 28);
+        break;
+    case 't':
+        options->seconds = parse_number("seconds", optarg, 0.01, 1e6);
+        break;
+    case 'w':
+        options->warmup = parse_number("warmup", optarg, 0, 1e6);
+        break;
+    case 'r':
+        options->rate = parse_number("rate", optarg, 0, 1e8);
+        break;
+    case 'i':
+        options->idle = true;
+        break;
+    case 'j':
+        options->json = true;
+        break;
+    case 'q':
+        options->quiet = true;
+        break;
+    case 'h':
+        print_help();
+        exit(EXIT_OK);
+    default:
+        die(PROGRAM, EXIT_USAGE, "wrong option; see load --help");
     }
 }
 
 static struct options parse_options(int argc, char **argv)
 {
     static const struct option known[] = {
-        {"connect", required_argument, NULL, 'c'}, {"connections", required_argument, NULL, 'n'},
-        {"size", required_argument, NULL, 's'},    {"seconds", required_argument, NULL, 't'},
-        {"warmup", required_argument, NULL, 'w'},  {"rate", required_argument, NULL, 'r'},
-        {"idle", no_argument, NULL, 'i'},          {"json", no_argument, NULL, 'j'},
-        {"quiet", no_argument, NULL, 'q'},         {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        { "connect", required_argument, NULL, 'c' },
+        { "connections", required_argument, NULL, 'n' },
+        { "size", required_argument, NULL, 's' },
+        { "seconds", required_argument, NULL, 't' },
+        { "warmup", required_argument, NULL, 'w' },
+        { "rate", required_argument, NULL, 'r' },
+        { "idle", no_argument, NULL, 'i' },
+        { "json", no_argument, NULL, 'j' },
+        { "quiet", no_argument, NULL, 'q' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
     };
-    struct options options = {.connections = 64, .size = 64, .seconds = 2, .warmup = 0.5};
+    struct options options = { .connections = 64, .size = 64, .seconds = 2, .warmup = 0.5 };
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;)
         take_option(option, &options);
     if (optind != argc)
@@ -580,7 +605,7 @@ int main(int argc, char **argv)
 {
     load.options = parse_options(argc, argv);
     set_up();
-    struct result result = {.seconds = 0};
+    struct result result = { .seconds = 0 };
     if (connect_all())
         result = load.options.idle ? run_idle() : run_load();
     count_served(&result);

@@ -34,7 +34,7 @@ static struct {
 
 static void watch(int fd, uint32_t events)
 {
-    struct epoll_event event = {.events = events, .data.fd = fd};
+    struct epoll_event event = { .events = events, .data.fd = fd };
     if (epoll_ctl(server.epoll, EPOLL_CTL_ADD, fd, &event) < 0)
         die(PROGRAM, EXIT_FAILED, "epoll_ctl: %s", strerror(errno));
 }
@@ -42,7 +42,7 @@ static void watch(int fd, uint32_t events)
 static void end_connection(int fd)
 {
     free(server.connections[fd].queue);
-    server.connections[fd] = (struct connection){.window = 0};
+    server.connections[fd] = (struct connection){ .window = 0 };
     close(fd); /* which takes it out of the epoll set */
 }
 

@@ -202,7 +202,7 @@ static void answer_requests(struct connection *connection, int fd, unsigned buff
 /* One send at a time: of two, the second could overtake a first that had to wait. */
 static void echo(struct connection *connection, int fd, unsigned buffer, size_t size)
 {
-    server.chunks[buffer] = (struct chunk){.size = (uint32_t)size, .next = NO_BUFFER};
+    server.chunks[buffer] = (struct chunk){ .size = (uint32_t)size, .next = NO_BUFFER };
     if (connection->first != NO_BUFFER) {
         server.chunks[connection->last].next = (uint16_t)buffer;
         connection->last = (uint16_t)buffer;
@@ -278,7 +278,7 @@ static void finish_receive(int fd, int result, unsigned flags)
 static void finish_accept(int result, unsigned flags)
 {
     if (result >= 0) {
-        server.connections[result] = (struct connection){.first = NO_BUFFER};
+        server.connections[result] = (struct connection){ .first = NO_BUFFER };
         submit_receive(result);
     }
     if (!(flags & IORING_CQE_F_MORE))
@@ -291,13 +291,21 @@ static void handle_completions(void)
 {
     struct io_uring_cqe *cqe;
     unsigned head, count = 0;
-    io_uring_for_each_cqe(&server.ring, head, cqe) {
+    io_uring_for_each_cqe(&server.ring, head, cqe)
+    {
         int fd = (int)(uint32_t)cqe->user_data;
         switch ((enum operation)(cqe->user_data >> 32)) {
-        case RECEIVE: finish_receive(fd, cqe->res, cqe->flags); break;
-        case SEND: finish_send(fd, cqe->res); break;
-        case ACCEPT: finish_accept(cqe->res, cqe->flags); break;
-        case CLOSE: break;
+        case RECEIVE:
+            finish_receive(fd, cqe->res, cqe->flags);
+            break;
+        case SEND:
+            finish_send(fd, cqe->res);
+            break;
+        case ACCEPT:
+            finish_accept(cqe->res, cqe->flags);
+            break;
+        case CLOSE:
+            break;
         }
         count++;
     }

@@ -57,13 +57,14 @@ struct weir_run_options {
     bool pin;              /* pin each thread to a CPU of its own */
     unsigned ring_entries; /* submission slots a ring, up to 32768; 0: 1024 */
     size_t receive_memory; /* provided-buffer bytes a ring, 64 KiB or more; 0: 4 MiB */
-    size_t stack_size;     /* bytes of a task's stack, 16 KiB or more; 0: 64 KiB; a guard page is added */
+    size_t stack_size;     /* bytes of a task's stack, 16 KiB or more, plus a guard; 0: 64 KiB */
     int64_t linger;        /* ns that closing streams may take after the last task; 0: 5 s */
 };
 
 /* Runs `main` as the first task of each loop, until all tasks have returned and all streams are
  * closed. Returns the first task's error (the first thread's to fail), or why no loop could be
- * made: -EINVAL for options out of range, a WEIR_RING_ code, -ENOMEM, -EBUSY inside a running loop. */
+ * made: -EINVAL for options out of range, a WEIR_RING_ code, -ENOMEM, -EBUSY inside a running
+ * loop. */
 int weir_run(weir_task_fn *main, void *argument, const struct weir_run_options *options);
 
 /* ---- Tasks (TaskGroup, create_task, cancel) -------------------------------------------------- */
@@ -87,7 +88,8 @@ int weir_group_start(struct weir_group *group, weir_task_fn *run, void *argument
 /* Waits for all. Cancelled itself, it cancels the group's tasks and still waits for them to end. */
 int weir_group_wait(struct weir_group *group);
 
-/* Task.cancel() for all of the group: from now on, whatever would wait in them returns -ECANCELED. */
+/* Task.cancel() for all of the group: from now on, whatever would wait in them returns
+ * -ECANCELED. */
 void weir_group_cancel(struct weir_group *group);
 
 int weir_yield(void); /* waits for its next turn (asyncio.sleep(0)) */
@@ -201,15 +203,17 @@ void weir_slice_drop(struct weir_slice slice);
  * unread bytes are still there. */
 #define WEIR_UNTIL_EOF SIZE_MAX
 
-/* At least 1 byte, at most `n`: what lies together. n = 0 returns 0 at once. WEIR_UNTIL_EOF waits for
- * the end and returns all (asyncio's read(-1)): unbounded, so only from a peer you trust. */
+/* At least 1 byte, at most `n`: what lies together. n = 0 returns 0 at once. WEIR_UNTIL_EOF
+ * waits for the end and returns all (asyncio's read(-1)): unbounded, so only from a peer you
+ * trust. */
 ssize_t weir_read(struct weir_reader *reader, size_t n, struct weir_slice *ret_data);
 
-/* Through the next '\n', or the unterminated rest at the end of the stream. WEIR_LIMIT_OVERRUN if the
- * line is longer than the limit; nothing is discarded (see weir_overrun). */
+/* Through the next '\n', or the unterminated rest at the end of the stream. WEIR_LIMIT_OVERRUN
+ * if the line is longer than the limit; nothing is discarded (see weir_overrun). */
 ssize_t weir_readline(struct weir_reader *reader, struct weir_slice *ret_line);
 
-/* Exactly `n`, which may exceed the limit. At EOF: WEIR_INCOMPLETE, and ret_data is what there was. */
+/* Exactly `n`, which may exceed the limit. At EOF: WEIR_INCOMPLETE, and ret_data is what there
+ * was. */
 ssize_t weir_readexactly(struct weir_reader *reader, size_t n, struct weir_slice *ret_data);
 
 /* Through the separator, a non-empty string. WEIR_INCOMPLETE as above; WEIR_LIMIT_OVERRUN if what
@@ -234,18 +238,20 @@ void weir_feed_eof(struct weir_reader *reader);       /* as if the peer had ende
 
 /* ---- Writing (StreamWriter) ------------------------------------------------------------------ */
 
-/* weir_write() copies, queues and never waits; what was queued in one turn of the loop leaves as one
- * linked submission. weir_drain() waits until the queue is at its low mark, if it had passed its
- * high mark, and the ring has room. A slice is queued without a copy: the stream keeps its own hold
- * on the buffer; one without a segment_ is copied. All return 0 or the stream's failure; -EPIPE
- * after weir_write_eof() or weir_close(); -ENOMEM, with nothing of that call queued. */
+/* weir_write() copies, queues and never waits; what was queued in one turn of the loop leaves
+ * as one linked submission. weir_drain() waits until the queue is at its low mark, if it had
+ * passed its high mark, and the ring has room. A slice is queued without a copy: the stream
+ * keeps its own hold on the buffer; one without a segment_ is copied. All return 0 or the
+ * stream's failure; -EPIPE after weir_write_eof() or weir_close(); -ENOMEM, with nothing of
+ * that call queued. */
 int weir_write(struct weir_writer *writer, const void *data, size_t size);
 int weir_writelines(struct weir_writer *writer, const struct weir_slice *lines, size_t count);
 int weir_write_slice(struct weir_writer *writer, struct weir_slice slice);
 int weir_printf(struct weir_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Waits as said. After a loss: its error; after weir_abort(): -ECONNABORTED. Any number may wait. */
+/* Waits as said. After a loss: its error; after weir_abort(): -ECONNABORTED. Any number may
+ * wait. */
 int weir_drain(struct weir_writer *writer);
 
 /* Write and wait in one: `data` is sent from where it lies, and is the caller's again on return.
@@ -255,17 +261,17 @@ int weir_write_all(struct weir_writer *writer, const void *data, size_t size);
 bool weir_can_write_eof(const struct weir_writer *writer);
 int weir_write_eof(struct weir_writer *writer); /* ends our direction once the queue has left */
 
-void weir_close(struct weir_writer *writer);      /* starts closing; queued data still leaves */
-void weir_abort(struct weir_writer *writer);      /* drops queued data */
+void weir_close(struct weir_writer *writer); /* starts closing; queued data still leaves */
+void weir_abort(struct weir_writer *writer); /* drops queued data */
 bool weir_is_closing(const struct weir_writer *writer);
 
 /* Waits until the stream is closed (which it starts, if nobody has), then frees both halves, in
  * every case: a cancelled task's stream closes behind it. The stream's first failure, or 0. */
 int weir_wait_closed(struct weir_writer *writer);
 
-/* The transport's (writer.transport). Bytes; high 64 KiB and low 16 KiB unless set. WEIR_DEFAULT for
- * one derives it from the other as asyncio does (low = high / 4), for both restores these. -EINVAL
- * if high < low, and then nothing changes. */
+/* The transport's (writer.transport). Bytes; high 64 KiB and low 16 KiB unless set.
+ * WEIR_DEFAULT for one derives it from the other as asyncio does (low = high / 4), for both
+ * restores these. -EINVAL if high < low, and then nothing changes. */
 #define WEIR_DEFAULT SIZE_MAX
 int weir_set_write_buffer_limits(struct weir_writer *writer, size_t high, size_t low);
 void weir_get_write_buffer_limits(const struct weir_writer *writer, size_t *ret_high,
@@ -275,9 +281,9 @@ void weir_pause_reading(struct weir_reader *reader); /* until resumed, also for 
 void weir_resume_reading(struct weir_reader *reader);
 bool weir_is_reading(const struct weir_reader *reader);
 
-/* get_extra_info: "peername" and "sockname" as "127.0.0.1:80", "[::1]:80", a path, "@abstract", or ""
- * for an unnamed Unix socket. Held by the stream for its lifetime, also after it has closed; NULL
- * for a name it does not have. */
+/* get_extra_info: "peername" and "sockname" as "127.0.0.1:80", "[::1]:80", a path, "@abstract",
+ * or "" for an unnamed Unix socket. Held by the stream for its lifetime, also after it has
+ * closed; NULL for a name it does not have. */
 const char *weir_get_extra_info(const struct weir_writer *writer, const char *name);
 int weir_fileno(const struct weir_writer *writer); /* get_extra_info("socket"); -1 once closing */
 
@@ -302,11 +308,12 @@ struct weir_server_options {
     unsigned max_connections; /* accept no more at a time; 0: what the fd limit allows */
 };
 
-/* Waits (names are resolved). Host NULL or "" with no `hosts`: every address of every family. Port 0:
- * the kernel chooses one for each address, the same in every thread of weir_run(). -EADDRINUSE,
- * -EADDRNOTAVAIL if no address is of this machine, -EACCES, -EINVAL, WEIR_UNRESOLVED. */
-int weir_start_server(weir_client_connected_fn *client_connected, void *argument,
-                      const char *host, uint16_t port, const struct weir_server_options *options,
+/* Waits (names are resolved). Host NULL or "" with no `hosts`: every address of every family.
+ * Port 0: the kernel chooses one for each address, the same in every thread of weir_run().
+ * -EADDRINUSE, -EADDRNOTAVAIL if no address is of this machine, -EACCES, -EINVAL,
+ * WEIR_UNRESOLVED. */
+int weir_start_server(weir_client_connected_fn *client_connected, void *argument, const char *host,
+                      uint16_t port, const struct weir_server_options *options,
                       struct weir_server **ret_server);
 
 /* A stale socket file is replaced; one where somebody still listens, or another kind of file, is
@@ -327,16 +334,17 @@ bool weir_server_is_serving(const struct weir_server *server);
  * and once closed. Held by the server. */
 const char *weir_server_sockname(const struct weir_server *server, size_t index);
 uint16_t weir_server_port(const struct weir_server *server); /* the first address's; 0: none */
-void weir_server_close(struct weir_server *server);         /* stops listening; clients stay */
-void weir_server_close_clients(struct weir_server *server); /* weir_close() for each */
-void weir_server_abort_clients(struct weir_server *server); /* weir_abort() for each */
+void weir_server_close(struct weir_server *server);          /* stops listening; clients stay */
+void weir_server_close_clients(struct weir_server *server);  /* weir_close() for each */
+void weir_server_abort_clients(struct weir_server *server);  /* weir_abort() for each */
 
 /* Waits until it is closed (by weir_server_close) and its last client has gone, then frees it.
  * Cancelled, it frees it too, once that is so. */
 int weir_server_wait_closed(struct weir_server *server);
 
-/* Stops listening, lets clients finish for `grace`, then cancels their tasks and closes, then (after
- * a second) aborts; waits for the last and frees the server. 0 if all finished within the grace. */
+/* Stops listening, lets clients finish for `grace`, then cancels their tasks and closes, then
+ * (after a second) aborts; waits for the last and frees the server. 0 if all finished within
+ * the grace. */
 int weir_server_shutdown(struct weir_server *server, weir_duration grace);
 
 /* ---- Forwarding ------------------------------------------------------------------------------ */
@@ -347,20 +355,21 @@ int64_t weir_forward(struct weir_reader *reader, struct weir_writer *writer);
 
 /* ---- Signals and metrics --------------------------------------------------------------------- */
 
-/* Waits for either signal and returns its number; 0 for none. While a task waits, the signal is caught for
- * every loop of the process that waits; afterwards it has its former effect: a second Ctrl-C ends. */
+/* Waits for either signal and returns its number; 0 for none. While a task waits, the signal is
+ * caught for every loop of the process that waits; afterwards it has its former effect: a
+ * second Ctrl-C ends. */
 int weir_wait_signal(int first, int second);
 
 struct weir_metrics {
     /* since this thread started */
-    uint64_t tasks_started, switches;                /* tasks; resumptions of one */
-    uint64_t enters, submissions, completions;       /* io_uring_enter calls, SQEs, CQEs */
-    uint64_t links, cq_overflows, sq_pressure;       /* linked SQEs; overflows; waits for SQEs */
-    uint64_t bytes_read, bytes_written;              /* on streams */
-    uint64_t bytes_copied;                           /* by the library, between buffers */
-    uint64_t buffers_received, buffers_missed;       /* filled by the kernel; ENOBUFS */
-    uint64_t reads_paused, drains_waited;            /* by the limit; by a watermark */
-    uint64_t connections_accepted, accepts_failed;   /* failed: EMFILE, ENFILE, ENOBUFS, ENOMEM */
+    uint64_t tasks_started, switches;              /* tasks; resumptions of one */
+    uint64_t enters, submissions, completions;     /* io_uring_enter calls, SQEs, CQEs */
+    uint64_t links, cq_overflows, sq_pressure;     /* linked SQEs; overflows; waits for SQEs */
+    uint64_t bytes_read, bytes_written;            /* on streams */
+    uint64_t bytes_copied;                         /* by the library, between buffers */
+    uint64_t buffers_received, buffers_missed;     /* filled by the kernel; ENOBUFS */
+    uint64_t reads_paused, drains_waited;          /* by the limit; by a watermark */
+    uint64_t connections_accepted, accepts_failed; /* failed: EMFILE, ENFILE, ENOBUFS, ENOMEM */
     /* now */
     uint64_t tasks_open, streams_open, segments_open; /* segments: heap buffers and lent ones */
 };

@@ -4,40 +4,40 @@
 #define WEIR_BASE_LIMITS_H
 
 enum {
-    LIMIT_READER = 64 * 1024,     /* a reader's limit, as asyncio's */
-    LIMIT_HIGH = 64 * 1024,       /* the write watermarks, as asyncio's */
+    LIMIT_READER = 64 * 1024, /* a reader's limit, as asyncio's */
+    LIMIT_HIGH = 64 * 1024,   /* the write watermarks, as asyncio's */
     LIMIT_LOW = 16 * 1024,
-    LIMIT_BACKLOG = 100,          /* of listen(2), as asyncio's */
-    LIMIT_RING_MAX = 32768,       /* SQEs a ring, the kernel's limit */
-    LIMIT_STACK = 64 * 1024,      /* a task's stack */
+    LIMIT_BACKLOG = 100,     /* of listen(2), as asyncio's */
+    LIMIT_RING_MAX = 32768,  /* SQEs a ring, the kernel's limit */
+    LIMIT_STACK = 64 * 1024, /* a task's stack */
     LIMIT_STACK_MIN = 16 * 1024,
-    LIMIT_HAPPY_EYEBALLS = 250,   /* ms between two attempts (RFC 8305) */
-    LIMIT_LINGER = 5,             /* s that closing streams may outlive the last task */
-    LIMIT_ACCEPT_BACKOFF = 100,   /* ms after EMFILE, doubling */
+    LIMIT_HAPPY_EYEBALLS = 250, /* ms between two attempts (RFC 8305) */
+    LIMIT_LINGER = 5,           /* s that closing streams may outlive the last task */
+    LIMIT_ACCEPT_BACKOFF = 100, /* ms after EMFILE, doubling */
     LIMIT_ACCEPT_BACKOFF_MAX = 1000,
-    LIMIT_FDS_SPARED = 32,        /* fds that connections leave to the rest of the program */
-    LIMIT_WORKERS = 8,            /* helper threads a loop, for blocking calls */
-    LIMIT_WORKER_IDLE = 2,        /* s that an idle one waits for more work */
-    LIMIT_ADDRESSES = 64,         /* tried of one name */
-    LIMIT_LINKS = 8,              /* sendmsg operations in one linked chain */
+    LIMIT_FDS_SPARED = 32, /* fds that connections leave to the rest of the program */
+    LIMIT_WORKERS = 8,     /* helper threads a loop, for blocking calls */
+    LIMIT_WORKER_IDLE = 2, /* s that an idle one waits for more work */
+    LIMIT_ADDRESSES = 64,  /* tried of one name */
+    LIMIT_LINKS = 8,       /* sendmsg operations in one linked chain */
 };
 
 #ifdef WEIR_TINY
 enum {
     LIMIT_RING = 4,
-    LIMIT_RECEIVE = 192,     /* bytes of provided buffers, over both groups */
-    LIMIT_SMALL = 16,        /* a buffer's size, and how many are first published */
+    LIMIT_RECEIVE = 192, /* bytes of provided buffers, over both groups */
+    LIMIT_SMALL = 16,    /* a buffer's size, and how many are first published */
     LIMIT_SMALL_SHOWN = 1,
     LIMIT_LARGE = 32,
     LIMIT_LARGE_SHOWN = 1,
     LIMIT_RECEIVE_MIN = 64,
-    LIMIT_SEGMENT = 16,      /* a heap segment that small writes are packed into */
-    LIMIT_LINK_PIECES = 2,   /* pieces, and about how many bytes, of one link */
+    LIMIT_SEGMENT = 16,    /* a heap segment that small writes are packed into */
+    LIMIT_LINK_PIECES = 2, /* pieces, and about how many bytes, of one link */
     LIMIT_LINK_BYTES = 48,
-    LIMIT_BATCHES = 4,       /* links prepared a turn */
-    LIMIT_SLAB = 4,          /* stacks mapped at a time */
-    LIMIT_SPARE = 4,         /* freed objects of a kind kept for reuse */
-    LIMIT_BUDGET = 3,        /* calls that need not wait before a task yields */
+    LIMIT_BATCHES = 4, /* links prepared a turn */
+    LIMIT_SLAB = 4,    /* stacks mapped at a time */
+    LIMIT_SPARE = 4,   /* freed objects of a kind kept for reuse */
+    LIMIT_BUDGET = 3,  /* calls that need not wait before a task yields */
 };
 #else
 enum {

@@ -9,7 +9,7 @@
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
 /* The struct that `pointer`, its member, lies in. */
-#define container_of(pointer, type, member) ((type *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 /* Symbols of weir.h; all others stay inside the library. */
 #define PUBLIC __attribute__((visibility("default")))

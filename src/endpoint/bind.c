@@ -177,7 +177,8 @@ PUBLIC int weir_start_server(weir_client_connected_fn *client_connected, void *a
 
 /* ---- Unix sockets ---------------------------------------------------------------------------- */
 
-/* A socket file that nobody listens on is left from a former run; one where somebody does, is his. */
+/* A socket file that nobody listens on is left from a former run; one where somebody does, is
+ * his. */
 static int remove_stale(const struct sockaddr_un *address, socklen_t length)
 {
     struct stat file;
@@ -273,7 +274,7 @@ PUBLIC int weir_start_unix_server(weir_client_connected_fn *client_connected, vo
     return server_launch(server, ret_server);
 }
 
-/* ---- A socket of the caller's ------------------------------------------------------------------ */
+/* ---- A socket of the caller's ---------------------------------------------------------------- */
 
 PUBLIC int weir_start_socket_server(weir_client_connected_fn *client_connected, void *argument,
                                     int fd, const struct weir_server_options *options,

@@ -130,7 +130,7 @@ PUBLIC int weir_open_unix_connection(const char *path, const struct weir_connect
     return rc;
 }
 
-/* ---- A socket of the caller's ------------------------------------------------------------------ */
+/* ---- A socket of the caller's ---------------------------------------------------------------- */
 
 PUBLIC int weir_open_socket(int fd, const struct weir_connect_options *options,
                             struct weir_reader **ret_reader, struct weir_writer **ret_writer)

@@ -1,7 +1,7 @@
-/* Accepting. One multishot accept serves a listener; near the server's cap single ones do, since the
- * kernel goes on letting in for a multishot until that is cancelled. When no fd can be had (EMFILE)
- * it backs off, and uses the server's spare fd to let the first waiting client in and out, so that
- * it hears at once. */
+/* Accepting. One multishot accept serves a listener; near the server's cap single ones do,
+ * since the kernel goes on letting in for a multishot until that is cancelled. When no fd can
+ * be had (EMFILE) it backs off, and uses the server's spare fd to let the first waiting client
+ * in and out, so that it hears at once. */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -82,7 +82,7 @@ void listener_move(struct listener *listener)
         finish(listener);
 }
 
-/* ---- When no fd can be had --------------------------------------------------------------------- */
+/* ---- When no fd can be had ------------------------------------------------------------------- */
 
 static void backed_off(struct weir_timer *timer)
 {
@@ -104,7 +104,8 @@ static void back_off(struct listener *listener)
     struct weir_loop *loop = listener->server->loop;
     metrics.accepts_failed++;
     tell_first_client(listener);
-    timer_start(&loop->timers, &listener->backoff, loop_deadline(loop, listener->delay), backed_off);
+    timer_start(&loop->timers, &listener->backoff, loop_deadline(loop, listener->delay),
+                backed_off);
     listener->delay *= 2;
     if (listener->delay > LIMIT_ACCEPT_BACKOFF_MAX * WEIR_MILLISECOND)
         listener->delay = LIMIT_ACCEPT_BACKOFF_MAX * WEIR_MILLISECOND;
@@ -118,7 +119,7 @@ void listener_retry(struct listener *listener)
     listener_move(listener);
 }
 
-/* ---- Accepting --------------------------------------------------------------------------------- */
+/* ---- Accepting ------------------------------------------------------------------------------- */
 
 static void accepted(struct op *op, int result, unsigned flags)
 {
@@ -130,7 +131,7 @@ static void accepted(struct op *op, int result, unsigned flags)
         server_let_in(listener->server, result);
     } else if (listener->server->serving) {
         switch (result) {
-        case -ECANCELED: /* as we wished */
+        case -ECANCELED:    /* as we wished */
         case -ECONNABORTED: /* that client has gone already */
         case -EINTR:
         case -EAGAIN:

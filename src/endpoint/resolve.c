@@ -15,7 +15,8 @@
 
 static struct workers names = WORKERS(LIMIT_WORKERS);
 
-/* Owned by the helper thread until delivered, then by the loop; the waiter may have gone by then. */
+/* Owned by the helper thread until delivered, then by the loop; the waiter may have gone by
+ * then. */
 struct query {
     struct job job;
     struct message message;

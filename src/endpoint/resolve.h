@@ -5,9 +5,9 @@
 #include <netdb.h>
 #include <stdint.h>
 
-/* Waits. NULL or "" is the loopback, or with AI_PASSIVE the wildcard. The caller frees the list with
- * sys_resolve_free(). WEIR_UNRESOLVED, -ENOMEM, ...; interrupted, it leaves the thread to finish
- * by itself. */
+/* Waits. NULL or "" is the loopback, or with AI_PASSIVE the wildcard. The caller frees the list
+ * with sys_resolve_free(). WEIR_UNRESOLVED, -ENOMEM, ...; interrupted, it leaves the thread to
+ * finish by itself. */
 int resolve(const char *host, uint16_t port, const struct addrinfo *hints,
             struct addrinfo **ret_addresses);
 

@@ -21,8 +21,8 @@ struct listener {
     struct weir_timer backoff; /* while no fd can be had */
     int64_t delay;             /* of the next one, ns */
     uint16_t port;
-    char *name;                /* as weir_server_sockname() words it */
-    char *path;                /* to unlink, if it is still that file; or NULL */
+    char *name; /* as weir_server_sockname() words it */
+    char *path; /* to unlink, if it is still that file; or NULL */
     dev_t device;
     ino_t inode;
 };
@@ -42,8 +42,8 @@ struct weir_server {
     struct list closers; /* wait: for all to be gone */
     struct task_owned owned;
     struct lingering lingering; /* the loop goes on until it is gone */
-    int spare_fd;        /* given up to tell a client when no other fd can be had */
-    unsigned inside;     /* tasks inside a waiting function */
+    int spare_fd;               /* given up to tell a client when no other fd can be had */
+    unsigned inside;            /* tasks inside a waiting function */
     bool serving, closed, released;
 };
 

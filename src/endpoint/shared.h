@@ -1,5 +1,6 @@
-/* What the loops of one weir_run() share: the n-th server started on each is the same server, so the
- * port that the kernel chose for the first loop's is every loop's, and so is a Unix listener. */
+/* What the loops of one weir_run() share: the n-th server started on each is the same server,
+ * so the port that the kernel chose for the first loop's is every loop's, and so is a Unix
+ * listener. */
 #ifndef WEIR_ENDPOINT_SHARED_H
 #define WEIR_ENDPOINT_SHARED_H
 
@@ -21,8 +22,8 @@ struct shared_listener {
     unsigned taken;
 };
 
-/* Finds or makes it, and holds the lock until shared_unlock(): who comes first binds, the others see
- * what was bound. NULL without memory, and then there is no lock. */
+/* Finds or makes it, and holds the lock until shared_unlock(): who comes first binds, the
+ * others see what was bound. NULL without memory, and then there is no lock. */
 struct shared_listener *shared_lock(struct shared *shared, unsigned server, unsigned index);
 void shared_unlock(struct shared *shared);
 

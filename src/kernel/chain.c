@@ -9,7 +9,7 @@
 #include "base/macros.h"
 #include "base/metrics.h"
 
-/* ---- Pieces: kept for reuse, so that a message costs no malloc -------------------------------- */
+/* ---- Pieces: kept for reuse, so that a message costs no malloc ------------------------------- */
 
 static _Thread_local struct piece *spare;
 static _Thread_local unsigned spare_count;

@@ -1,5 +1,6 @@
-/* A chain is a queue of bytes: pieces, each a view of a segment it holds. What came from the kernel
- * moves from chain to chain without being copied; bytes are copied only by the functions that say so.
+/* A chain is a queue of bytes: pieces, each a view of a segment it holds. What came from the
+ * kernel moves from chain to chain without being copied; bytes are copied only by the functions
+ * that say so.
  *
  * Invariant: `size` is the sum of the pieces' sizes, and no piece is empty. */
 #ifndef WEIR_KERNEL_CHAIN_H
@@ -24,18 +25,20 @@ struct chain {
     size_t size;
 };
 
-/* Appends a view, taking over one reference to `segment`. Without memory: -ENOMEM, and the reference
- * stays with the caller. */
+/* Appends a view, taking over one reference to `segment`. Without memory: -ENOMEM, and the
+ * reference stays with the caller. */
 int chain_append(struct chain *chain, struct weir_segment *segment, const char *data, size_t size);
 
-/* Appends copies: packed behind the last piece while its segment has room. -ENOMEM: nothing added. */
+/* Appends copies: packed behind the last piece while its segment has room. -ENOMEM: nothing
+ * added. */
 int chain_copy(struct chain *chain, const void *data, size_t size);
 
 /* Moves the first `n` bytes, or all if there are fewer, to the end of `to`. -ENOMEM: a part has
  * moved, in order. */
 int chain_move(struct chain *to, struct chain *from, size_t n);
 
-/* Takes the first `n` bytes, which lie in the first piece, out as a slice that holds its segment. */
+/* Takes the first `n` bytes, which lie in the first piece, out as a slice that holds its
+ * segment. */
 struct weir_slice chain_take(struct chain *chain, size_t n);
 
 void chain_drop(struct chain *chain, size_t n); /* drops the first `n` bytes */
@@ -51,8 +54,9 @@ void chain_peek(const struct chain *chain, void *buffer, size_t n);
 /* Replaces every view of `segment` by a copy. -ENOMEM: some are left. */
 int chain_disown(struct chain *chain, const struct weir_segment *segment);
 
-/* The offset behind the first occurrence of `needle` that ends behind `from` and not behind `until`,
- * or -1. So a search resumes where the last one stopped: `from` is the size it then saw. */
+/* The offset behind the first occurrence of `needle` that ends behind `from` and not behind
+ * `until`, or -1. So a search resumes where the last one stopped: `from` is the size it then
+ * saw. */
 ssize_t chain_find(const struct chain *chain, size_t from, size_t until, const char *needle,
                    size_t length);
 

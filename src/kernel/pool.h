@@ -1,11 +1,11 @@
 /* The pool: the buffers that the kernel fills, in two sizes, of which only a few at a time are
  * published to it, so that the same few stay in the processor's cache.
  *
- * A buffer is published, or held (by a reader, a task, a writer), or free. Held buffers are counted:
- * when three quarters are held, what arrives is copied to the heap at once and its buffer goes
- * straight back, so that nobody who keeps data can starve the others. A receive that found no
- * buffer (ENOBUFS) starves here, first come first served, until some are back; that doubles how many
- * are published from then on. */
+ * A buffer is published, or held (by a reader, a task, a writer), or free. Held buffers are
+ * counted: when three quarters are held, what arrives is copied to the heap at once and its
+ * buffer goes straight back, so that nobody who keeps data can starve the others. A receive
+ * that found no buffer (ENOBUFS) starves here, first come first served, until some are back;
+ * that doubles how many are published from then on. */
 #ifndef WEIR_KERNEL_POOL_H
 #define WEIR_KERNEL_POOL_H
 
@@ -31,14 +31,14 @@ struct buffers {
     size_t shared_size;
     struct buffer *all;
     char *memory;
-    size_t size;         /* of a buffer */
-    unsigned count;      /* of all */
-    unsigned mask;       /* of the shared ring */
-    unsigned tail;       /* of the shared ring */
-    unsigned target;     /* how many to publish */
-    unsigned published;  /* how many are */
+    size_t size;        /* of a buffer */
+    unsigned count;     /* of all */
+    unsigned mask;      /* of the shared ring */
+    unsigned tail;      /* of the shared ring */
+    unsigned target;    /* how many to publish */
+    unsigned published; /* how many are */
     unsigned held;
-    uint32_t *free;      /* ids, the last freed last */
+    uint32_t *free; /* ids, the last freed last */
     unsigned free_count;
     uint16_t group;      /* the kernel's name for it */
     struct list starved; /* pool_waiter */

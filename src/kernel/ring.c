@@ -38,7 +38,7 @@ static int setup(struct ring *ring, unsigned entries)
     static const unsigned wishes[] = {
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_NO_SQARRAY, /* 6.6 */
         IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,                           /* 6.1 */
-        IORING_SETUP_COOP_TASKRUN,                                                         /* 5.19 */
+        IORING_SETUP_COOP_TASKRUN, /* 5.19 */
     };
     int fd = -EINVAL;
     for (size_t i = 0; fd == -EINVAL && i < sizeof wishes / sizeof *wishes; i++) {
@@ -241,21 +241,21 @@ static void complete_all(struct ring *ring)
     __atomic_store_n(cq->khead, head, __ATOMIC_RELEASE);
 }
 
-/* Lets each that is parked try once. Who finds no slot again goes to the end of the queue; it is not
- * tried twice, so this ends. */
+/* Lets each that is parked try once. Who finds no slot again goes to the end of the queue; it
+ * is not tried twice, so this ends. */
 static void retry(struct ring *ring)
 {
     struct list_node *last = ring->parked.last;
-    for (struct list_node *node = NULL; node != last && free_slots(ring) > 0 &&
-                                            !list_is_empty(&ring->parked);) {
+    for (struct list_node *node = NULL;
+         node != last && free_slots(ring) > 0 && !list_is_empty(&ring->parked);) {
         node = list_take_first(&ring->parked);
         struct ring_waiter *waiter = container_of(node, struct ring_waiter, node);
         waiter->retry(waiter);
     }
     ring->retrying = true;
     last = ring->writers.last;
-    for (struct list_node *node = NULL; node != last && ring_send_room(ring) > 0 &&
-                                            !list_is_empty(&ring->writers);) {
+    for (struct list_node *node = NULL;
+         node != last && ring_send_room(ring) > 0 && !list_is_empty(&ring->writers);) {
         node = list_take_first(&ring->writers);
         struct ring_waiter *waiter = container_of(node, struct ring_waiter, node);
         waiter->retry(waiter);

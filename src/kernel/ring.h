@@ -27,14 +27,14 @@ struct ring_waiter {
 
 struct ring {
     struct io_uring uring;
-    int fd;               /* for enter: registered, where the kernel can */
+    int fd; /* for enter: registered, where the kernel can */
     unsigned enter_flags;
-    unsigned tail;        /* of the SQ, not yet published */
-    unsigned reserve;     /* slots that sends may not take */
-    struct list parked;   /* ring_waiter: control operations */
-    struct list writers;  /* ring_waiter: sends */
-    bool retrying;        /* the head of `writers` has its turn */
-    char *scratch;        /* see ring_scratch() */
+    unsigned tail;       /* of the SQ, not yet published */
+    unsigned reserve;    /* slots that sends may not take */
+    struct list parked;  /* ring_waiter: control operations */
+    struct list writers; /* ring_waiter: sends */
+    bool retrying;       /* the head of `writers` has its turn */
+    char *scratch;       /* see ring_scratch() */
     size_t scratch_size, scratch_used;
 };
 
@@ -42,7 +42,8 @@ struct ring {
 int ring_open(struct ring *ring, unsigned entries);
 void ring_close(struct ring *ring);
 
-/* A zeroed slot for `op` (NULL: its completion means nothing to anybody), or NULL if none is left. */
+/* A zeroed slot for `op` (NULL: its completion means nothing to anybody), or NULL if none is
+ * left. */
 struct io_uring_sqe *ring_sqe(struct ring *ring, struct op *op);
 void ring_park(struct ring *ring, struct ring_waiter *waiter);
 
@@ -54,8 +55,9 @@ void ring_park_send(struct ring *ring, struct ring_waiter *waiter);
  * treat it as having no slot. */
 void *ring_scratch(struct ring *ring, size_t size);
 
-/* Submits what is queued, waits at most `timeout` ns for a completion (-1: for ever, 0: not at all),
- * completes all there are, and lets the parked have the slots. -errno only if the ring is broken. */
+/* Submits what is queued, waits at most `timeout` ns for a completion (-1: for ever, 0: not at
+ * all), completes all there are, and lets the parked have the slots. -errno only if the ring is
+ * broken. */
 int ring_turn(struct ring *ring, int64_t timeout);
 
 /* Queues the cancelling of `op`, which still completes by itself: false if there was no slot. */

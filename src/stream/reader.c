@@ -1,4 +1,5 @@
-/* The reader (asyncio.StreamReader): what was received waits in `in`; a record is lent from there. */
+/* The reader (asyncio.StreamReader): what was received waits in `in`; a record is lent from
+ * there. */
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -29,7 +30,8 @@ static void set_receiving(struct stream *stream)
         stream->transport->ops->receive(stream->transport, wanted);
 }
 
-/* How much is read ahead of the program: asyncio's twice the limit, but never less than a buffer. */
+/* How much is read ahead of the program: asyncio's twice the limit, but never less than a
+ * buffer. */
 static size_t most_ahead(const struct weir_reader *reader)
 {
     return max_size(2 * reader->limit, LIMIT_SMALL);
@@ -125,29 +127,27 @@ int reader_wait(struct weir_reader *reader, size_t wanted)
     return 0;
 }
 
-/* What to say when nothing more comes: the failure, or what an orderly end means to the caller. */
-static ssize_t at_end(const struct weir_reader *reader, ssize_t otherwise)
+ssize_t reader_at_end(const struct weir_reader *reader, ssize_t otherwise)
 {
     int error = stream_of_reader(reader)->error;
     return error != 0 ? error : otherwise;
 }
 
-static ssize_t lend(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
+ssize_t reader_lend(struct weir_reader *reader, size_t n, struct weir_slice *ret_data)
 {
     *ret_data = chain_take(&reader->in, n);
     reader->lent = ret_data->segment_;
     return (ssize_t)n;
 }
 
-/* All there is as one slice, with `code` to go with it. */
-static ssize_t lend_rest(struct weir_reader *reader, ssize_t code, struct weir_slice *ret_data)
+ssize_t reader_lend_rest(struct weir_reader *reader, ssize_t code, struct weir_slice *ret_data)
 {
     *ret_data = (struct weir_slice){ .data = "" };
     if (reader->in.size == 0)
         return code;
     if (chain_gather(&reader->in, reader->in.size, 0) < 0)
         return -ENOMEM;
-    lend(reader, reader->in.size, ret_data);
+    reader_lend(reader, reader->in.size, ret_data);
     return code;
 }
 
@@ -159,12 +159,12 @@ static ssize_t read_some(struct weir_reader *reader, size_t n, struct weir_slice
     if (rc < 0)
         return rc;
     if (reader->in.size == 0) {
-        ssize_t end = at_end(reader, 0);
+        ssize_t end = reader_at_end(reader, 0);
         if (end == 0)
             *ret_data = (struct weir_slice){ .data = "" };
         return end;
     }
-    return lend(reader, min_size(n, reader->in.first->size), ret_data);
+    return reader_lend(reader, min_size(n, reader->in.first->size), ret_data);
 }
 
 /* Waits until `n` bytes are there, joined as they come: the pool need not hold them all. */
@@ -188,11 +188,11 @@ static ssize_t read_exactly(struct weir_reader *reader, size_t n, struct weir_sl
     if (rc < 0)
         return rc;
     if (reader->in.size < n) {
-        ssize_t end = at_end(reader, WEIR_INCOMPLETE);
-        return end == WEIR_INCOMPLETE ? lend_rest(reader, end, ret_data) : end;
+        ssize_t end = reader_at_end(reader, WEIR_INCOMPLETE);
+        return end == WEIR_INCOMPLETE ? reader_lend_rest(reader, end, ret_data) : end;
     }
     rc = chain_gather(&reader->in, n, 0);
-    return rc < 0 ? rc : lend(reader, n, ret_data);
+    return rc < 0 ? rc : reader_lend(reader, n, ret_data);
 }
 
 /* Room is doubled as it fills, so that each byte is copied about once. */
@@ -210,11 +210,11 @@ static ssize_t read_all(struct weir_reader *reader, struct weir_slice *ret_data)
         if (rc < 0)
             return rc;
     }
-    ssize_t end = at_end(reader, 0);
+    ssize_t end = reader_at_end(reader, 0);
     if (end < 0)
         return end;
     size_t size = in->size;
-    end = lend_rest(reader, 0, ret_data);
+    end = reader_lend_rest(reader, 0, ret_data);
     return end < 0 ? end : (ssize_t)size;
 }
 
@@ -259,7 +259,7 @@ PUBLIC ssize_t weir_read_into(struct weir_reader *reader, void *buffer, size_t s
     if (size > 0) {
         result = reader_wait(reader, 1);
         if (result == 0 && reader->in.size == 0) {
-            result = at_end(reader, 0);
+            result = reader_at_end(reader, 0);
         } else if (result == 0) {
             size_t n = min_size(size, reader->in.size);
             chain_peek(&reader->in, buffer, n);
@@ -272,93 +272,7 @@ PUBLIC ssize_t weir_read_into(struct weir_reader *reader, void *buffer, size_t s
     return result;
 }
 
-/* ---- Up to a separator ------------------------------------------------------------------------ */
-
-struct match {
-    size_t end, length; /* of the separator: where it ends, how long it is */
-};
-
-/* Whichever ends first; of those that end together, the shortest. */
-static bool find_any(const struct chain *in, size_t from, const struct weir_slice *separators,
-                     size_t count, struct match *ret_match)
-{
-    struct match best = { in->size + 1, 0 };
-    for (size_t i = 0; i < count; i++) {
-        size_t length = separators[i].size;
-        ssize_t end = chain_find(in, from, min_size(best.end, in->size), separators[i].data, length);
-        if (end < 0)
-            continue;
-        if ((size_t)end < best.end || length < best.length)
-            best = (struct match){ (size_t)end, length };
-    }
-    *ret_match = best;
-    return best.length > 0;
-}
-
-static ssize_t overrun(struct weir_reader *reader, size_t consumed)
-{
-    reader->overrun = consumed;
-    return WEIR_LIMIT_OVERRUN;
-}
-
-static ssize_t read_until(struct weir_reader *reader, const struct weir_slice *separators,
-                          size_t count, size_t longest, struct weir_slice *ret_data)
-{
-    struct chain *in = &reader->in;
-    struct match match;
-    size_t searched = 0;
-    while (!find_any(in, searched, separators, count, &match)) {
-        if (reader->ended) {
-            ssize_t end = at_end(reader, WEIR_INCOMPLETE);
-            return end == WEIR_INCOMPLETE ? lend_rest(reader, end, ret_data) : end;
-        }
-        searched = in->size;
-        if (searched + 1 > reader->limit + longest)
-            return overrun(reader, searched + 1 - longest);
-        int rc = reader_wait(reader, searched + 1);
-        if (rc < 0)
-            return rc;
-    }
-    if (match.end - match.length > reader->limit)
-        return overrun(reader, match.end - match.length);
-    int rc = chain_gather(in, match.end, 0);
-    return rc < 0 ? rc : lend(reader, match.end, ret_data);
-}
-
-PUBLIC ssize_t weir_readuntil_any(struct weir_reader *reader, const struct weir_slice *separators,
-                                  size_t count, struct weir_slice *ret_data)
-{
-    size_t longest = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (separators[i].size == 0)
-            return -EINVAL;
-        longest = max_size(longest, separators[i].size);
-    }
-    if (longest == 0)
-        return -EINVAL;
-    int rc = reader_enter(reader);
-    if (rc < 0)
-        return rc;
-    ssize_t result = read_until(reader, separators, count, longest, ret_data);
-    reader_leave(reader);
-    return result;
-}
-
-PUBLIC ssize_t weir_readuntil(struct weir_reader *reader, const char *separator,
-                              struct weir_slice *ret_data)
-{
-    struct weir_slice only = { .data = separator, .size = strlen(separator) };
-    return weir_readuntil_any(reader, &only, 1, ret_data);
-}
-
-PUBLIC ssize_t weir_readline(struct weir_reader *reader, struct weir_slice *ret_line)
-{
-    struct weir_slice newline = { .data = "\n", .size = 1 };
-    ssize_t n = weir_readuntil_any(reader, &newline, 1, ret_line);
-    return n == WEIR_INCOMPLETE ? (ssize_t)ret_line->size : n;
-}
-
-/* ---- The rest of weir.h ----------------------------------------------------------------------- */
+/* ---- The rest of weir.h ---------------------------------------------------------------------- */
 
 PUBLIC size_t weir_overrun(const struct weir_reader *reader)
 {

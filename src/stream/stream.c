@@ -63,7 +63,7 @@ void stream_release(struct stream *stream)
     free_if_done(stream);
 }
 
-/* ---- The transport's events ------------------------------------------------------------------- */
+/* ---- The transport's events ------------------------------------------------------------------ */
 
 static void on_received(void *user, struct weir_segment *segment, const char *data, size_t size)
 {

@@ -1,6 +1,6 @@
-/* A stream joins a reader and a writer to a transport. What a program holds, struct weir_reader and
- * struct weir_writer, are its two halves; it is freed when it is closed, nobody is inside one of its
- * functions any more, and its owner has let it go. */
+/* A stream joins a reader and a writer to a transport. What a program holds, struct weir_reader
+ * and struct weir_writer, are its two halves; it is freed when it is closed, nobody is inside
+ * one of its functions any more, and its owner has let it go. */
 #ifndef WEIR_STREAM_STREAM_H
 #define WEIR_STREAM_STREAM_H
 
@@ -15,24 +15,24 @@
 #include "transport/transport.h"
 
 struct weir_reader {
-    struct chain in;             /* received, not read yet */
-    struct weir_segment *lent;   /* the last read's, until the next */
-    struct wait *waiter;         /* the task that waits for more */
-    size_t wanted;               /* how many bytes in all it waits for */
+    struct chain in;           /* received, not read yet */
+    struct weir_segment *lent; /* the last read's, until the next */
+    struct wait *waiter;       /* the task that waits for more */
+    size_t wanted;             /* how many bytes in all it waits for */
     size_t limit;
     size_t overrun;
-    bool busy;                   /* a task is inside a read */
-    bool ended;                  /* nothing more comes */
-    bool paused;                 /* by the limit */
-    bool held;                   /* by weir_pause_reading() */
+    bool busy;   /* a task is inside a read */
+    bool ended;  /* nothing more comes */
+    bool paused; /* by the limit */
+    bool held;   /* by weir_pause_reading() */
 };
 
 struct weir_writer {
     size_t high, low;
-    struct list drains;          /* wait */
+    struct list drains;            /* wait */
     struct weir_segment *borrowed; /* weir_write_all()'s, to be given back before it leaves */
-    bool paused;                 /* above high, until at low */
-    bool ended;                  /* weir_write_eof() */
+    bool paused;                   /* above high, until at low */
+    bool ended;                    /* weir_write_eof() */
 };
 
 struct stream {
@@ -42,16 +42,17 @@ struct stream {
     struct socket socket;        /* the lowest */
     struct task_owned owned;     /* by the task that must end it */
     struct lingering lingering;
-    struct list closers;         /* wait, for closed */
+    struct list closers;                 /* wait, for closed */
     void (*gone)(struct stream *stream); /* it is closed: the server's; or NULL */
-    int error;                   /* the first failure */
-    unsigned inside;             /* tasks inside a waiting function */
+    int error;                           /* the first failure */
+    unsigned inside;                     /* tasks inside a waiting function */
     bool closing, aborted, lost, closed;
-    bool released;               /* nobody will end it any more */
+    bool released; /* nobody will end it any more */
 };
 
-/* A stream over `fd`, a connected, blocking stream socket, in `size` bytes, of which struct stream is
- * the first member. Reading begins at once. NULL without memory: then the fd is still the caller's. */
+/* A stream over `fd`, a connected, blocking stream socket, in `size` bytes, of which struct
+ * stream is the first member. Reading begins at once. NULL without memory: then the fd is still
+ * the caller's. */
 struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size);
 
 /* `task` owns it from here on: it is released at the latest when that returns. */
@@ -91,6 +92,12 @@ int reader_enter(struct weir_reader *reader);
 void reader_leave(struct weir_reader *reader);
 /* Waits until `in` holds `wanted` bytes or nothing more comes: 0, or why not. */
 int reader_wait(struct weir_reader *reader, size_t wanted);
+
+/* Lends the first `n` bytes, which lie together; or all there is, with `code` to go with it. */
+ssize_t reader_lend(struct weir_reader *reader, size_t n, struct weir_slice *ret_data);
+ssize_t reader_lend_rest(struct weir_reader *reader, ssize_t code, struct weir_slice *ret_data);
+/* When nothing more comes: the failure, or what an orderly end means to the caller. */
+ssize_t reader_at_end(const struct weir_reader *reader, ssize_t otherwise);
 
 /* writer.c */
 int writer_check(const struct weir_writer *writer); /* may be written to: 0, or why not */

@@ -145,7 +145,7 @@ PUBLIC int weir_drain(struct weir_writer *writer)
     return rc;
 }
 
-/* ---- write_all: from the caller's own memory --------------------------------------------------- */
+/* ---- write_all: from the caller's own memory ------------------------------------------------- */
 
 struct loan {
     struct weir_segment segment;
@@ -190,8 +190,11 @@ static void cancel_loan(struct wait *wait)
 static int lend_all(struct weir_writer *writer, const void *data, size_t size)
 {
     struct loan loan = {
-        .segment = { .data = (char *)(uintptr_t)data, .capacity = size, .used = size,
-                     .references = 1, .release = loan_returned },
+        .segment = { .data = (char *)(uintptr_t)data,
+                     .capacity = size,
+                     .used = size,
+                     .references = 1,
+                     .release = loan_returned },
         .writer = writer,
     };
     int rc = task_interrupted(task_current());
@@ -241,7 +244,7 @@ void writer_lost(struct stream *stream)
     wait_wake_all(&stream->writer.drains, orderly ? 0 : drained(stream));
 }
 
-/* ---- Ending, and the transport's ---------------------------------------------------------------- */
+/* ---- Ending, and the transport's ------------------------------------------------------------- */
 
 PUBLIC bool weir_can_write_eof(const struct weir_writer *writer)
 {

@@ -1,6 +1,6 @@
-/* A context is what a stack needs to go on later: switching between two costs about ten nanoseconds.
- * One file a processor implements the two functions; this one also tells the sanitizers, which must
- * know which stack is in use. */
+/* A context is what a stack needs to go on later: switching between two costs about ten
+ * nanoseconds. One file a processor implements the two functions; this one also tells the
+ * sanitizers, which must know which stack is in use. */
 #ifndef WEIR_TASK_CONTEXT_H
 #define WEIR_TASK_CONTEXT_H
 

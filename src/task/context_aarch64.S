@@ -39,7 +39,8 @@ context_jump:
     .cfi_endproc
     .size context_jump, . - context_jump
 
-/* void context_prepare(struct context *context, void *top, void (*entry)(void *), void *argument) */
+/* void context_prepare(struct context *context, void *top, void (*entry)(void *), void
+ * *argument) */
     .globl context_prepare
     .hidden context_prepare
     .type context_prepare, %function

@@ -35,7 +35,7 @@ void context_prepare(struct context *context, void *top, void (*entry)(void *), 
     record->context.uc_stack.ss_sp = (char *)record - assumed;
     record->context.uc_stack.ss_size = assumed;
     record->context.uc_link = NULL;
-    makecontext(&record->context, (void (*)(void))start, 2,
-                (unsigned)((uintptr_t)record >> 32), (unsigned)(uintptr_t)record);
+    makecontext(&record->context, (void (*)(void))start, 2, (unsigned)((uintptr_t)record >> 32),
+                (unsigned)(uintptr_t)record);
     context->stack_pointer = &record->context;
 }

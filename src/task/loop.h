@@ -5,8 +5,8 @@
  *     run every task that was ready by then;
  *     run what was put off to the end of the turn: the flushing of writers.
  *
- * Completions are all taken before a task runs: then a task sees the whole turn's news, and what all
- * tasks of the turn write leaves in one submission. */
+ * Completions are all taken before a task runs: then a task sees the whole turn's news, and
+ * what all tasks of the turn write leaves in one submission. */
 #ifndef WEIR_TASK_LOOP_H
 #define WEIR_TASK_LOOP_H
 
@@ -28,8 +28,8 @@ struct deferred {
     void (*run)(struct deferred *deferred);
 };
 
-/* What lives on after its task, for a while: a closing stream or server. When the last task has ended, and
- * the linger time has passed, it is told to give up. */
+/* What lives on after its task, for a while: a closing stream or server. When the last task has
+ * ended, and the linger time has passed, it is told to give up. */
 struct lingering {
     struct list_node node;
     void (*give_up)(struct lingering *lingering);
@@ -43,9 +43,9 @@ struct weir_loop {
     struct pool pool;
     struct timers timers;
     struct stacks stacks;
-    struct list ready;     /* weir_task */
-    struct list deferred;  /* deferred */
-    struct list lingering; /* lingering */
+    struct list ready;      /* weir_task */
+    struct list deferred;   /* deferred */
+    struct list lingering;  /* lingering */
     struct context context; /* the loop's own, while a task runs */
     struct weir_task *current;
     struct mailbox *mailbox; /* made when first needed */
@@ -53,7 +53,7 @@ struct weir_loop {
     unsigned servers;        /* started on this loop so far */
     uint8_t *owned_fds;      /* a bit for each: socket.c's */
     size_t owned_fds_size;
-    int64_t now;             /* 0: not looked at in this turn */
+    int64_t now; /* 0: not looked at in this turn */
     int64_t linger;
     unsigned tasks;
     int result; /* of the first task */

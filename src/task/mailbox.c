@@ -13,7 +13,7 @@ struct mailbox {
     struct op op;              /* a multishot poll of event_fd */
     struct ring_waiter parked; /* for a slot for that */
     struct weir_loop *loop;
-    pthread_mutex_t lock;      /* of what follows */
+    pthread_mutex_t lock; /* of what follows */
     struct message *first, *last;
     int event_fd;
     unsigned holds;

@@ -39,16 +39,16 @@ struct task_owned {
 struct weir_task {
     struct context context;
     struct weir_loop *loop;
-    struct list_node node;       /* among the loop's ready tasks */
-    struct wait *wait;           /* what it waits for; NULL: it runs or is ready */
+    struct list_node node;        /* among the loop's ready tasks */
+    struct wait *wait;            /* what it waits for; NULL: it runs or is ready */
     struct weir_timeout *timeout; /* the innermost */
-    struct list owned;           /* task_owned */
+    struct list owned;            /* task_owned */
     weir_task_fn *run;
     void *argument;
     void (*ended)(struct weir_task *task, int result); /* whom it may concern; or NULL */
     struct weir_group *group;
     struct list_node group_node;
-    int budget;                  /* calls that need not wait before it yields */
+    int budget; /* calls that need not wait before it yields */
     bool cancelled, done;
 };
 
@@ -65,8 +65,9 @@ int task_interrupted(const struct weir_task *task); /* 0, -ECANCELED or -ETIMEDO
 /* Cancels the wait of a task that has just become interrupted. */
 void task_interrupt(struct weir_task *task);
 
-/* Every waiting function begins with this: 0, or -EPERM outside a task. A task whose calls all find
- * what they need yields here now and then, so that no other starves: then -ECANCELED, -ETIMEDOUT. */
+/* Every waiting function begins with this: 0, or -EPERM outside a task. A task whose calls all
+ * find what they need yields here now and then, so that no other starves: then -ECANCELED,
+ * -ETIMEDOUT. */
 int task_begin(void);
 
 /* Lets every other task that is ready run first, interrupted or not. */

@@ -36,7 +36,8 @@ PUBLIC void weir_timeout_start(struct weir_timeout *timeout, weir_duration after
     if (after <= 0)
         timeout->fired_ = true;
     else
-        timer_start(&task->loop->timers, &timeout->timer_, loop_deadline(task->loop, after), expire);
+        timer_start(&task->loop->timers, &timeout->timer_, loop_deadline(task->loop, after),
+                    expire);
 }
 
 PUBLIC ssize_t weir_timeout_stop(struct weir_timeout *timeout, ssize_t result)

@@ -1,6 +1,6 @@
-/* Timers, in user space: one costs no system call, no completion and no memory but its own. They form
- * a pairing heap by deadline: starting is O(1), and so is stopping one that started late, as most
- * time-outs are; firing is O(log n). */
+/* Timers, in user space: one costs no system call, no completion and no memory but its own.
+ * They form a pairing heap by deadline: starting is O(1), and so is stopping one that started
+ * late, as most time-outs are; firing is O(log n). */
 #ifndef WEIR_TASK_TIMER_H
 #define WEIR_TASK_TIMER_H
 

@@ -9,18 +9,18 @@
 
 #include "base/limits.h"
 #include "base/macros.h"
+#include "kernel/sys.h"
 #include "task/loop.h"
 #include "task/mailbox.h"
 
 /* The next job, or NULL when there was none for a while. The lock is held. */
 static struct job *next_job(struct workers *workers)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LIMIT_WORKER_IDLE;
+    int64_t deadline = sys_now() + LIMIT_WORKER_IDLE * WEIR_SECOND;
+    struct timespec until = { deadline / WEIR_SECOND, deadline % WEIR_SECOND };
     while (workers->first == NULL) {
         workers->idle++;
-        int rc = pthread_cond_timedwait(&workers->wanted, &workers->lock, &until);
+        int rc = pthread_cond_clockwait(&workers->wanted, &workers->lock, CLOCK_MONOTONIC, &until);
         workers->idle--;
         if (rc == ETIMEDOUT && workers->first == NULL)
             return NULL;

@@ -1,7 +1,8 @@
-/* The sending direction. At the end of a turn all that is queued leaves as one chain of linked sends,
- * each of bounded size; at most one chain is in flight, for two independent sends can overtake one
- * another. Every send asks for all (MSG_WAITALL): one that comes back short has met an error, and
- * the links behind it are cancelled, so the bytes on the wire are always a prefix of the stream. */
+/* The sending direction. At the end of a turn all that is queued leaves as one chain of linked
+ * sends, each of bounded size; at most one chain is in flight, for two independent sends can
+ * overtake one another. Every send asks for all (MSG_WAITALL): one that comes back short has
+ * met an error, and the links behind it are cancelled, so the bytes on the wire are always a
+ * prefix of the stream. */
 #include <errno.h>
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #include "kernel/sys.h"
 #include "transport/address.h"
 
-/* ---- Which fds are ours ------------------------------------------------------------------------ */
+/* ---- Which fds are ours ---------------------------------------------------------------------- */
 
 bool socket_owns(const struct weir_loop *loop, int fd)
 {
@@ -123,7 +123,7 @@ void socket_fail(struct socket *socket, int error)
         sys_shutdown(socket->fd, SHUT_RDWR); /* ends what is in flight */
 }
 
-/* ---- What the stream asks for ----------------------------------------------------------------- */
+/* ---- What the stream asks for ---------------------------------------------------------------- */
 
 static struct socket *socket_of(struct transport *transport)
 {

@@ -43,7 +43,7 @@ struct socket {
     uint32_t link_sizes[LIMIT_LINKS]; /* of the sends in flight, first to last */
     uint8_t links, links_done;
     int send_error;
-    bool recalled;        /* what is in flight is being cancelled, to be sent again */
+    bool recalled;         /* what is in flight is being cancelled, to be sent again */
     bool finish, finished; /* our direction: to be ended, has been */
 
     struct op close;
@@ -55,8 +55,8 @@ struct socket {
     char *peer_name, *own_name;
 };
 
-/* `fd` is a connected stream socket, blocking, and owned from here on. Nothing is received until asked
- * for. */
+/* `fd` is a connected stream socket, blocking, and owned from here on. Nothing is received
+ * until asked for. */
 void socket_open(struct socket *socket, struct weir_loop *loop, int fd);
 
 /* Whether a socket of this loop has that fd. */
@@ -80,7 +80,8 @@ void send_open(struct socket *socket);
 void send_move(struct socket *socket);
 bool send_recall(struct socket *socket);
 
-/* socket.c, for send.c: queues the close; linked behind the send before it, if that is in flight. */
+/* socket.c, for send.c: queues the close; linked behind the send before it, if that is in
+ * flight. */
 bool socket_submit_close(struct socket *socket);
 
 #endif

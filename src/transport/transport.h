@@ -1,8 +1,10 @@
-/* A transport carries the bytes of one stream both ways. The stream above it puts what is to be sent
- * into `out` and is told what happens by events; a socket is one, TLS over a socket is another.
+/* A transport carries the bytes of one stream both ways. The stream above it puts what is to be
+ * sent into `out` and is told what happens by events; a socket is one, TLS over a socket is
+ * another.
  *
- * Order of events: received..., ended, then lost once, then closed once and last. After lost nothing
- * is received or sent any more; after closed nothing is in flight and the memory may go. */
+ * Order of events: received..., ended, then lost once, then closed once and last. After lost
+ * nothing is received or sent any more; after closed nothing is in flight and the memory may
+ * go. */
 #ifndef WEIR_TRANSPORT_TRANSPORT_H
 #define WEIR_TRANSPORT_TRANSPORT_H
 
