@@ -22,7 +22,7 @@ TestSuite(connect, .timeout = 20);
 
 /* ---- Names ------------------------------------------------------------------------------------*/
 
-enum { NAME_ADDRESSES = 5 };
+enum { NAME_ADDRESSES = 9 };
 
 /* What the resolver answers: addresses in this order, or an error. Set before a test connects. */
 static struct {
@@ -109,13 +109,17 @@ int getaddrinfo(const char *restrict name, const char *restrict service,
 
 static const char NAME[] = "many.invalid";
 
-#define name_has(...) name_has_these((const char *const[]){ __VA_ARGS__, NULL })
-static void name_has_these(const char *const *addresses)
+static void name_has_these(const char *const *addresses, size_t count)
 {
+    cr_assert(le(sz, count, NAME_ADDRESSES));
     resolver.name = NAME;
-    for (size_t i = 0; i < NAME_ADDRESSES && addresses[i] != NULL; i++)
-        resolver.addresses[i] = addresses[i];
+    for (size_t i = 0; i <= NAME_ADDRESSES; i++)
+        resolver.addresses[i] = i < count ? addresses[i] : NULL;
 }
+
+#define name_has(...)                                                                              \
+    name_has_these((const char *const[]){ __VA_ARGS__ },                                           \
+                   sizeof(const char *[]){ __VA_ARGS__ } / sizeof(const char *))
 
 /* ---- Listeners --------------------------------------------------------------------------------*/
 
@@ -910,6 +914,59 @@ TaskTest(connect, staggered_cancelled)
     expect_cancelled(&one);
     close_all(fds, 2);
     close_all(fillers, 4);
+    return 0;
+}
+
+/* More losers to cancel than a tiny ring has slots. */
+TaskTest(connect, staggered_many_losers)
+{
+    enum { COUNT = 9 };
+    static const char *const addresses[COUNT] = { "127.0.0.2", "127.0.0.3", "127.0.0.4",
+                                                  "127.0.0.5", "127.0.0.6", "127.0.0.7",
+                                                  "127.0.0.8", "127.0.0.9", "127.0.0.10" };
+    int fds[COUNT], fillers[2 * COUNT];
+    struct client client;
+    uint16_t port = bind_each(addresses, COUNT, fds);
+    for (int i = 0; i < COUNT - 1; i++)
+        fill_backlog(fds[i], fillers + 2 * i);
+    cr_assert(eq(int, listen(fds[COUNT - 1], 1), 0));
+    name_has_these(addresses, COUNT);
+    struct weir_connect_options options = { .happy_eyeballs_delay = WEIR_MILLISECOND };
+    int sockets = count_sockets();
+    expect_result(client_open(&client, NAME, port, &options), 0);
+    cr_assert(eq(int, count_sockets(), sockets + 1));
+    expect_talks(&client, fds[COUNT - 1]);
+    client_close(&client);
+    close_all(fds, COUNT);
+    close_all(fillers, 2 * (COUNT - 1));
+    return 0;
+}
+
+TaskTest(connect, staggered_many_cancelled)
+{
+    enum { COUNT = 30 };
+    static const char *const addresses[] = { "127.0.0.2", "127.0.0.3", "127.0.0.4" };
+    int fds[3], fillers[6];
+    struct weir_group group = { 0 };
+    struct weir_connect_options options = { .happy_eyeballs_delay = 1 };
+    struct attempt all[COUNT];
+    uint16_t port = bind_each(addresses, 3, fds);
+    for (int i = 0; i < 3; i++)
+        fill_backlog(fds[i], fillers + 2 * i);
+    name_has_these(addresses, 3);
+    int sockets = count_sockets();
+    for (int i = 0; i < COUNT; i++) {
+        all[i] = (struct attempt){ .host = NAME, .port = port, .options = &options, .result = 1 };
+        expect_result(weir_group_start(&group, attempt, &all[i]), 0);
+    }
+    settle();
+    weir_group_cancel(&group);
+    expect_result(weir_group_wait(&group), 0);
+    for (int i = 0; i < COUNT; i++)
+        expect_result(all[i].result, -ECANCELED);
+    cr_assert(eq(int, count_sockets(), sockets));
+    close_all(fds, 3);
+    close_all(fillers, 6);
     return 0;
 }
 

@@ -1202,15 +1202,21 @@ TaskTest(reader, pause_reading_before_the_first_read_holds)
     return 0;
 }
 
-TaskTest(reader, pause_reading_ends_when_a_read_must_wait)
+TaskTest(reader, pause_reading_holds_for_a_read_that_waits)
 {
     struct pair pair;
+    struct weir_slice data;
+    struct weir_timeout timeout;
     pair_open(&pair, 0);
     weir_pause_reading(pair.reader);
     settle();
-    feed(&pair, "data");
-    expect_next(pair.reader, "data");
+    cr_assert(eq(long, (long)write(pair.peer, "data", 4), 4));
+    weir_timeout_start(&timeout, 20 * WEIR_MILLISECOND);
+    ssize_t n = weir_timeout_stop(&timeout, weir_read(pair.reader, 10, &data));
+    expect_result(n, -ETIMEDOUT);
+    weir_resume_reading(pair.reader);
     cr_assert(weir_is_reading(pair.reader));
+    expect_next(pair.reader, "data");
     pair_close(&pair);
     return 0;
 }

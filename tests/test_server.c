@@ -260,6 +260,32 @@ Test(server, outside_a_task)
     cr_assert(eq(ptr, service.server, NULL));
 }
 
+TaskTest(server, invalid_arguments)
+{
+    static const char *const none[] = { NULL };
+    static const char *const one[] = { "127.0.0.1", NULL };
+    struct weir_server *server = NULL;
+    struct weir_server_options options = { .hosts = none };
+    expect_result(weir_start_server(NULL, NULL, "127.0.0.1", 0, NULL, &server), -EINVAL);
+    expect_result(weir_start_server(echo, NULL, NULL, 0, &options, &server), -EINVAL);
+    options.hosts = one;
+    expect_result(weir_start_server(echo, NULL, "127.0.0.1", 0, &options, &server), -EINVAL);
+    options = (struct weir_server_options){ .backlog = -1 };
+    expect_result(weir_start_server(echo, NULL, "127.0.0.1", 0, &options, &server), -EINVAL);
+    cr_assert(eq(ptr, server, NULL));
+    return 0;
+}
+
+TaskTest(server, ending_null_does_nothing)
+{
+    weir_server_close(NULL);
+    expect_result(weir_server_wait_closed(NULL), 0);
+    expect_result(weir_server_shutdown(NULL, 0), 0);
+    weir_close(NULL);
+    expect_result(weir_wait_closed(NULL), 0);
+    return 0;
+}
+
 /* ---- Serving (test_server) --------------------------------------------------------------------*/
 
 struct forever {
@@ -351,6 +377,26 @@ TaskTest(server, start_serving_after_close)
     expect_result(weir_server_start_serving(service.server), -EPIPE);
     expect_result(weir_server_serve_forever(service.server), -EPIPE);
     return weir_server_wait_closed(service.server);
+}
+
+/* Bound, but another one listens first: it can still be closed, and serves no one. */
+TaskTest(server, start_serving_too_late)
+{
+    struct service first = { 0 }, second = { 0 };
+    struct weir_server_options options = { .no_start_serving = true };
+    serve(&first, echo, &options);
+    expect_result(weir_start_server(echo, &second, "127.0.0.1", weir_server_port(first.server),
+                                    &options, &second.server),
+                  0);
+    expect_result(weir_server_start_serving(first.server), 0);
+    expect_result(weir_server_start_serving(second.server), -EADDRINUSE);
+    cr_assert(not(weir_server_is_serving(second.server)));
+    struct pair client = connect_to(&first);
+    expect_echo(&client, "the first");
+    close(client.peer);
+    service_end(&first);
+    service_end(&second);
+    return 0;
 }
 
 TaskTest(server, close_twice)
@@ -1453,6 +1499,23 @@ TaskTest(server, shutdown_aborts_who_does_not_read)
     return 0;
 }
 
+/* Cancelled itself, it leaves the clients alone, and the server is freed when they have gone. */
+TaskTest(server, shutdown_timeout)
+{
+    struct service service = { 0 };
+    struct weir_timeout timeout;
+    serve(&service, echo, NULL);
+    struct pair client = connect_to(&service);
+    until(service.live, 1);
+    weir_timeout_start(&timeout, 30 * WEIR_MILLISECOND);
+    int rc = weir_server_shutdown(service.server, 10 * WEIR_SECOND);
+    expect_result(weir_timeout_stop(&timeout, rc), -ETIMEDOUT);
+    expect_echo(&client, "not touched");
+    close(client.peer);
+    until(service.live, 0);
+    return 0;
+}
+
 TaskTest(server, shutdown_before_serving)
 {
     struct service service = { 0 };
@@ -1662,6 +1725,24 @@ static void swallow(struct weir_reader *reader, struct weir_writer *writer, void
     while ((n = weir_read(reader, 4096, &data)) > 0)
         ;
     leave(argument, n);
+}
+
+/* Connected to the kernel's backlog, but the server is closed before it takes them. */
+TaskTest(server, close_while_clients_come_in)
+{
+    struct service service = { 0 };
+    struct pair clients[20];
+    serve(&service, wait_for_go, NULL);
+    weir_event_set(&service.go);
+    settle();
+    for (int i = 0; i < 20; i++)
+        clients[i] = connect_to(&service);
+    service_end(&service);
+    for (int i = 0; i < 20; i++) {
+        expect_end(&clients[i]);
+        close(clients[i].peer);
+    }
+    return 0;
 }
 
 TaskTest(server, close_clients_while_they_send)

@@ -319,6 +319,8 @@ static void cancel_handler(struct stream *stream)
 
 PUBLIC int weir_server_shutdown(struct weir_server *server, weir_duration grace)
 {
+    if (server == NULL)
+        return 0;
     struct weir_loop *loop = server->loop;
     server->inside++;
     weir_server_close(server);

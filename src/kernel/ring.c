@@ -124,11 +124,16 @@ static unsigned free_slots(const struct ring *ring)
     return *ring->uring.sq.kring_entries - (ring->tail - head);
 }
 
+static struct io_uring_sqe *slot(const struct ring *ring, unsigned index)
+{
+    return &ring->uring.sq.sqes[index & *ring->uring.sq.kring_mask];
+}
+
 struct io_uring_sqe *ring_sqe(struct ring *ring, struct op *op)
 {
     if (unlikely(free_slots(ring) == 0))
         return NULL;
-    struct io_uring_sqe *sqe = &ring->uring.sq.sqes[ring->tail++ & *ring->uring.sq.kring_mask];
+    struct io_uring_sqe *sqe = slot(ring, ring->tail++);
     memset(sqe, 0, sizeof *sqe);
     sqe->user_data = (uint64_t)(uintptr_t)op;
     metrics.submissions++;
@@ -189,6 +194,21 @@ static unsigned completions_ready(const struct ring *ring)
     return __atomic_load_n(ring->uring.cq.ktail, __ATOMIC_ACQUIRE) - *ring->uring.cq.khead;
 }
 
+/* The kernel took a part only (it had no memory for the rest), and a chain ends where a submission
+ * does: what was linked would go on by itself, and its bytes might overtake those before. Such sends
+ * are made to do nothing, which tells their stream that it is broken. */
+static void break_chains(struct ring *ring)
+{
+    unsigned head = __atomic_load_n(ring->uring.sq.khead, __ATOMIC_ACQUIRE);
+    for (bool linked = slot(ring, head - 1)->flags & IOSQE_IO_LINK; linked && head != ring->tail;
+         head++) {
+        struct io_uring_sqe *sqe = slot(ring, head);
+        linked = sqe->flags & IOSQE_IO_LINK;
+        if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG)
+            *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP, .user_data = sqe->user_data };
+    }
+}
+
 static int enter(struct ring *ring, int64_t timeout)
 {
     unsigned queued = ring->tail - __atomic_load_n(ring->uring.sq.khead, __ATOMIC_ACQUIRE);
@@ -207,6 +227,8 @@ static int enter(struct ring *ring, int64_t timeout)
     int rc = sys_ring_enter(ring->fd, queued, timeout != 0, ring->enter_flags, timeout);
     if (rc == (int)queued)
         ring->scratch_used = 0;
+    else if (rc > 0)
+        break_chains(ring);
     if (rc >= 0)
         return 0;
     switch (rc) {

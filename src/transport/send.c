@@ -167,9 +167,12 @@ static void retry(struct ring_waiter *waiter)
     flush(&container_of(waiter, struct socket, parked_send)->flush);
 }
 
-/* A short send has met an error, which the socket keeps until asked. */
-static int why_short(struct socket *socket)
+/* A short send has met an error, which the socket keeps until asked; one that sent nothing at all was
+ * broken off its chain by the ring. */
+static int why_short(struct socket *socket, int result)
 {
+    if (result == 0)
+        return -ENOMEM;
     int error = sys_get_option(socket->fd, SOL_SOCKET, SO_ERROR);
     return error > 0 ? -error : -ECONNRESET;
 }
@@ -178,7 +181,7 @@ static void note_error(struct socket *socket, int result, uint32_t size)
 {
     if (result == (int)size || socket->send_error != 0 || socket->recalled)
         return;
-    socket->send_error = result < 0 ? result : why_short(socket);
+    socket->send_error = result < 0 ? result : why_short(socket, result);
 }
 
 static void sent(struct op *op, int result, unsigned flags)
