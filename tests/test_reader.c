@@ -1210,7 +1210,7 @@ TaskTest(reader, pause_reading_holds_for_a_read_that_waits)
     pair_open(&pair, 0);
     weir_pause_reading(pair.reader);
     settle();
-    cr_assert(eq(long, (long)write(pair.peer, "data", 4), 4));
+    cr_assert(eq(long, (long)send(pair.peer, "data", 4, 0), 4));
     weir_timeout_start(&timeout, 20 * WEIR_MILLISECOND);
     ssize_t n = weir_timeout_stop(&timeout, weir_read(pair.reader, 10, &data));
     expect_result(n, -ETIMEDOUT);

@@ -194,9 +194,9 @@ static unsigned completions_ready(const struct ring *ring)
     return __atomic_load_n(ring->uring.cq.ktail, __ATOMIC_ACQUIRE) - *ring->uring.cq.khead;
 }
 
-/* The kernel took a part only (it had no memory for the rest), and a chain ends where a submission
- * does: what was linked would go on by itself, and its bytes might overtake those before. Such sends
- * are made to do nothing, which tells their stream that it is broken. */
+/* The kernel took a part only (it had no memory for the rest), and a chain ends where a
+ * submission does: what was linked would go on by itself, and its bytes might overtake those
+ * before. Such sends are made to do nothing, which tells their stream that it is broken. */
 static void break_chains(struct ring *ring)
 {
     unsigned head = __atomic_load_n(ring->uring.sq.khead, __ATOMIC_ACQUIRE);
