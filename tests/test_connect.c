@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -32,8 +33,9 @@ static struct {
     bool nothing;      /* success, but no address */
     unsigned delay_us; /* before it answers */
     _Atomic unsigned calls;
+    pthread_mutex_t lock;  /* of what follows */
     struct addrinfo hints; /* those of the last call */
-} resolver;
+} resolver = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static socklen_t address_of(const char *text, uint16_t port, struct sockaddr_storage *ret)
 {
@@ -66,10 +68,16 @@ static struct addrinfo *node_of(const char *text, const char *service)
     return node;
 }
 
+static void remember(const struct addrinfo *hints)
+{
+    pthread_mutex_lock(&resolver.lock);
+    resolver.hints = *hints;
+    pthread_mutex_unlock(&resolver.lock);
+}
+
 static int resolve_ours(const char *service, const struct addrinfo *hints, struct addrinfo **ret)
 {
-    static const struct addrinfo none;
-    resolver.hints = hints != NULL ? *hints : none;
+    remember(hints);
     usleep(resolver.delay_us);
     if (resolver.error != 0)
         return resolver.error;
@@ -77,8 +85,7 @@ static int resolve_ours(const char *service, const struct addrinfo *hints, struc
     *ret = NULL;
     for (size_t i = 0; resolver.addresses[i] != NULL; i++) {
         *tail = node_of(resolver.addresses[i], service);
-        if (resolver.hints.ai_family == AF_UNSPEC ||
-            resolver.hints.ai_family == (*tail)->ai_family) {
+        if (hints->ai_family == AF_UNSPEC || hints->ai_family == (*tail)->ai_family) {
             tail = &(*tail)->ai_next;
         } else {
             free(*tail);
@@ -91,19 +98,21 @@ static int resolve_ours(const char *service, const struct addrinfo *hints, struc
 int getaddrinfo(const char *restrict name, const char *restrict service,
                 const struct addrinfo *restrict hints, struct addrinfo **restrict ret)
 {
-    static union {
+    static const struct addrinfo none;
+    union {
         void *symbol;
         int (*call)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
     } libc;
-    bool ask = name != NULL && (hints == NULL || (hints->ai_flags & AI_NUMERICHOST) == 0);
+    if (hints == NULL)
+        hints = &none;
+    bool ask = name != NULL && (hints->ai_flags & AI_NUMERICHOST) == 0;
     resolver.calls += ask; /* otherwise it only parses */
     if (ask && resolver.name != NULL && strcmp(name, resolver.name) == 0)
         return resolve_ours(service, hints, ret);
     const char *top = name != NULL ? strrchr(name, '.') : NULL;
     if (top != NULL && strcmp(top, ".invalid") == 0)
         return EAI_NONAME;
-    if (libc.symbol == NULL)
-        libc.symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+    libc.symbol = dlsym(RTLD_NEXT, "getaddrinfo");
     return libc.call(name, service, hints, ret);
 }
 
