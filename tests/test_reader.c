@@ -36,7 +36,7 @@ static void feed_later(struct weir_group *group, struct later *later)
     expect_result(weir_group_start(group, feed_pieces, later), 0);
 }
 
-/* Reads with weir_read() until `text` is together: several calls where it lies in several buffers. */
+/* Reads with weir_read() until `text` is together: several calls where several buffers hold it. */
 static void expect_read(struct weir_reader *reader, const char *text)
 {
     size_t size = strlen(text), have = 0;

@@ -22,8 +22,8 @@ static int check(int result)
 
 /* ---- The ring -------------------------------------------------------------------------------- */
 
-/* The next ring may be mapped where the last one was, by another thread: counting them orders the two
- * for ThreadSanitizer, which does not see liburing's unmapping. */
+/* The next ring may be mapped where the last one was, by another thread: counting them orders
+ * the two for ThreadSanitizer, which does not see liburing's unmapping. */
 static _Atomic unsigned rings;
 
 int sys_ring_setup(struct io_uring *ring, unsigned entries, struct io_uring_params *params)

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernel/sys.h"
+
 static char *inet_text(const struct sockaddr *address)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)address;
@@ -80,4 +82,30 @@ int address_of_path(const char *path, struct sockaddr_un *ret_address, socklen_t
         ret_address->sun_path[0] = '\0';
     *ret_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size + !abstract);
     return 0;
+}
+
+void name_open(struct name *name, int fd, bool peer)
+{
+    struct sockaddr_storage address;
+    struct sockaddr *generic = (struct sockaddr *)&address;
+    socklen_t length;
+    *name = (struct name){ 0 };
+    if (sys_socket_name(fd, peer, &address, &length) < 0)
+        return;
+    if (length <= sizeof name->inet && generic->sa_family != AF_UNIX)
+        memcpy(&name->inet, &address, length);
+    else
+        name->text = address_text(generic, length);
+}
+
+void name_close(struct name *name)
+{
+    free(name->text);
+}
+
+const char *name_text(struct name *name)
+{
+    if (name->text == NULL && name->inet.any.sa_family != AF_UNSPEC)
+        name->text = address_text(&name->inet.any, sizeof name->inet);
+    return name->text;
 }

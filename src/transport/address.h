@@ -3,8 +3,24 @@
 #define WEIR_TRANSPORT_ADDRESS_H
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+
+/* The name of one end of a socket, as it was when asked for; its text is made when first wanted. */
+struct name {
+    char *text;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } inet;
+};
+
+/* That of the peer, or our own. What the kernel does not tell has no text. */
+void name_open(struct name *name, int fd, bool peer);
+void name_close(struct name *name);
+const char *name_text(struct name *name); /* NULL if there is none */
 
 /* "127.0.0.1:80", "[::1]:80", a path, "@abstract", "" for an unnamed Unix socket: the caller frees
  * it. NULL without memory, or for another family. */

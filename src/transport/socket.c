@@ -6,7 +6,6 @@
 
 #include "base/macros.h"
 #include "kernel/sys.h"
-#include "transport/address.h"
 
 /* ---- Which fds are ours ---------------------------------------------------------------------- */
 
@@ -97,8 +96,8 @@ void socket_move(struct socket *socket)
 
 void socket_free_names(struct socket *socket)
 {
-    free(socket->peer_name);
-    free(socket->own_name);
+    name_close(&socket->peer_name);
+    name_close(&socket->own_name);
 }
 
 static void close_completed(struct op *op, int result, unsigned flags)
@@ -172,9 +171,9 @@ static bool op_recall(struct transport *transport)
 static const char *op_extra_info(struct transport *transport, const char *name)
 {
     if (strcmp(name, "peername") == 0)
-        return socket_of(transport)->peer_name;
+        return name_text(&socket_of(transport)->peer_name);
     if (strcmp(name, "sockname") == 0)
-        return socket_of(transport)->own_name;
+        return name_text(&socket_of(transport)->own_name);
     return NULL;
 }
 
@@ -189,15 +188,6 @@ static int op_fileno(const struct transport *transport)
 static void retry(struct ring_waiter *waiter)
 {
     socket_move(container_of(waiter, struct socket, parked));
-}
-
-static char *name_text(int fd, bool peer)
-{
-    struct sockaddr_storage name;
-    socklen_t length;
-    if (sys_socket_name(fd, peer, &name, &length) < 0)
-        return NULL;
-    return address_text((struct sockaddr *)&name, length);
 }
 
 void socket_open(struct socket *socket, struct weir_loop *loop, int fd)
@@ -219,9 +209,9 @@ void socket_open(struct socket *socket, struct weir_loop *loop, int fd)
         .fd = fd,
         .close = { close_completed },
         .parked = { .retry = retry },
-        .peer_name = name_text(fd, true),
-        .own_name = name_text(fd, false),
     };
+    name_open(&socket->peer_name, fd, true);
+    name_open(&socket->own_name, fd, false);
     note_owned(loop, fd);
     receive_open(socket);
     send_open(socket);

@@ -10,6 +10,7 @@
 
 #include "base/limits.h"
 #include "task/loop.h"
+#include "transport/address.h"
 #include "transport/transport.h"
 
 /* Moved on by socket_move() alone, and only downwards. */
@@ -52,7 +53,7 @@ struct socket {
 
     struct ring_waiter parked;      /* for a slot */
     struct ring_waiter parked_send; /* for a slot to send */
-    char *peer_name, *own_name;
+    struct name peer_name, own_name;
 };
 
 /* `fd` is a connected stream socket, blocking, and owned from here on. Nothing is received
