@@ -213,7 +213,7 @@ ssize_t weir_read(struct weir_reader *reader, size_t n, struct weir_slice *ret_d
 ssize_t weir_readline(struct weir_reader *reader, struct weir_slice *ret_line);
 
 /* Exactly `n`, which may exceed the limit. At EOF: WEIR_INCOMPLETE, and ret_data is what there
- * was. */
+ * was. -EINVAL for more than SSIZE_MAX. */
 ssize_t weir_readexactly(struct weir_reader *reader, size_t n, struct weir_slice *ret_data);
 
 /* Through the separator, a non-empty string. WEIR_INCOMPLETE as above; WEIR_LIMIT_OVERRUN if what
@@ -250,8 +250,8 @@ int weir_write_slice(struct weir_writer *writer, struct weir_slice slice);
 int weir_printf(struct weir_writer *writer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Waits as said. After a loss: its error; after weir_abort(): -ECONNABORTED. Any number may
- * wait. */
+/* Waits as said. After a loss: its error; after weir_abort(): -ECONNABORTED; once an orderly close
+ * has ended: -ECONNRESET, as asyncio's. Any number may wait. */
 int weir_drain(struct weir_writer *writer);
 
 /* Write and wait in one: `data` is sent from where it lies, and is the caller's again on return.

@@ -129,20 +129,22 @@ static void submit(struct socket *socket)
     press(socket, false);
 }
 
-static bool cancel(struct socket *socket)
+static void cancel(struct socket *socket)
 {
-    if (ring_cancel(&socket->loop->ring, &socket->send))
-        return true;
-    ring_park(&socket->loop->ring, &socket->parked);
-    return false;
+    socket->recalled = ring_cancel(&socket->loop->ring, &socket->send);
+    if (!socket->recalled)
+        ring_park(&socket->loop->ring, &socket->parked);
 }
 
 void send_move(struct socket *socket)
 {
     struct transport *transport = &socket->transport;
-    if (socket->abandoned && socket->close_linked && !socket->recalled)
-        socket->recalled = cancel(socket);
-    if (socket->state > SOCKET_FLUSHING || socket->links > socket->links_done)
+    if (socket->links > socket->links_done) {
+        if (socket->recall && !socket->recalled)
+            cancel(socket);
+        return;
+    }
+    if (socket->state > SOCKET_FLUSHING)
         return;
     if (transport->out.size > 0) {
         loop_defer(socket->loop, &socket->flush);
@@ -197,7 +199,7 @@ static void sent(struct op *op, int result, unsigned flags)
     note_error(socket, result, size);
     bool all_done = socket->links_done == socket->links;
     if (all_done)
-        socket->recalled = false;
+        socket->recall = socket->recalled = false;
     if (socket->state <= SOCKET_FLUSHING || socket->close_linked)
         transport->events->sent(transport->user);
     if (!all_done)
@@ -211,8 +213,8 @@ bool send_recall(struct socket *socket)
 {
     if (socket->links == socket->links_done)
         return false;
-    if (!socket->recalled)
-        socket->recalled = cancel(socket);
+    socket->recall = true;
+    send_move(socket);
     return true;
 }
 

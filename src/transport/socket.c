@@ -159,6 +159,8 @@ static void op_abort(struct transport *transport, int error)
 {
     struct socket *socket = socket_of(transport);
     socket->abandoned = true;
+    if (socket->close_linked) /* its fd may be closed, and another's, by now */
+        send_recall(socket);
     socket_fail(socket, error);
     socket_move(socket);
 }

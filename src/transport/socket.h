@@ -44,6 +44,7 @@ struct socket {
     uint32_t link_sizes[LIMIT_LINKS]; /* of the sends in flight, first to last */
     uint8_t links, links_done;
     int send_error;
+    bool recall;           /* what is in flight is to come back, to be sent again or dropped */
     bool recalled;         /* what is in flight is being cancelled, to be sent again */
     bool finish, finished; /* our direction: to be ended, has been */
 
