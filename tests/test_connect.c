@@ -888,8 +888,8 @@ TaskTest(connect, staggered_first_ok_second_not_started)
     return 0;
 }
 
-/* With no delay to speak of all are connected at about the same time: one may stay. */
-TaskTest(connect, staggered_simultaneous_winners)
+/* With no delay to speak of the first has hardly won when the others start. */
+TaskTest(connect, staggered_close_race)
 {
     static const char *const addresses[] = { "127.0.0.2", "127.0.0.3", "127.0.0.4" };
     int fds[3];
@@ -906,6 +906,59 @@ TaskTest(connect, staggered_simultaneous_winners)
         client_close(&client);
     }
     close_all(fds, 3);
+    return 0;
+}
+
+/* Two attempts wait for an answer, and get it while the loop is held up: both have succeeded when
+ * it looks. (A SYN that a full backlog dropped is sent again after a second.) */
+TaskTest(connect, staggered_simultaneous_winners)
+{
+    static const char *const addresses[] = { "127.0.0.2", "127.0.0.3" };
+    int fds[2], fillers[4];
+    struct weir_group group = { 0 };
+    struct weir_connect_options options = { .happy_eyeballs_delay = WEIR_MILLISECOND };
+    struct attempt one = { .host = NAME, .options = &options, .result = 1 };
+    one.port = bind_each(addresses, 2, fds);
+    fill_backlog(fds[0], fillers);
+    fill_backlog(fds[1], fillers + 2);
+    name_has("127.0.0.2", "127.0.0.3");
+    int sockets = count_sockets();
+    expect_result(weir_group_start(&group, attempt, &one), 0);
+    expect_result(weir_sleep(20 * WEIR_MILLISECOND), 0);
+    cr_assert(eq(int, count_sockets(), sockets + 2), "not both are being tried");
+    for (int i = 0; i < 2; i++) {
+        cr_assert(eq(int, listen(fds[i], 10), 0));
+        close(accept4(fds[i], NULL, NULL, SOCK_CLOEXEC));
+    }
+    usleep(1300 * 1000);
+    expect_result(weir_group_wait(&group), 0);
+    expect_result(one.result, 0);
+    cr_assert(eq(int, count_sockets(), sockets));
+    close_all(fds, 2);
+    close_all(fillers, 4);
+    return 0;
+}
+
+/* A failure starts the next at once, also while an earlier attempt still waits. */
+TaskTest(connect, staggered_second_fails_third_at_once)
+{
+    static const char *const addresses[] = { "127.0.0.2", "127.0.0.3", "127.0.0.4" };
+    int fds[3], fillers[2];
+    struct client client;
+    uint16_t port = bind_each(addresses, 3, fds);
+    fill_backlog(fds[0], fillers);
+    cr_assert(eq(int, listen(fds[2], 1), 0));
+    name_has("127.0.0.2", "127.0.0.3", "127.0.0.4");
+    struct weir_connect_options options = { .happy_eyeballs_delay = 400 * WEIR_MILLISECOND };
+    int64_t before = milliseconds();
+    expect_result(client_open(&client, NAME, port, &options), 0);
+    int64_t took = milliseconds() - before;
+    cr_assert(ge(i64, took, 390));
+    cr_assert(lt(i64, took, 780));
+    expect_talks(&client, fds[2]);
+    client_close(&client);
+    close_all(fds, 3);
+    close_all(fillers, 2);
     return 0;
 }
 
@@ -1073,6 +1126,7 @@ TaskTest(connect, sock_nonblocking)
     pair.peer = fds[1];
     cr_assert(eq(int, fcntl(fds[0], F_SETFL, O_NONBLOCK), 0));
     expect_result(weir_open_socket(fds[0], NULL, &pair.reader, &pair.writer), 0);
+    cr_assert(eq(int, fcntl(fds[0], F_GETFL) & O_NONBLOCK, 0));
     struct weir_timeout timeout;
     struct weir_slice got;
     weir_timeout_start(&timeout, 20 * WEIR_MILLISECOND);

@@ -337,7 +337,7 @@ TaskTest(faults, cancel_in_read_loses_nothing)
 
 static void victim_open(struct victim *victim)
 {
-    pair_open_tcp(&victim->pair, 0);
+    pair_open(&victim->pair, 0);
     pair_narrow(&victim->pair);
     victim->data = malloc(MUCH);
     pattern_fill(victim->data, 0, MUCH);

@@ -673,3 +673,29 @@ TaskTest(pressure, streams_broken_at_any_moment)
     cr_assert(eq(u64, metrics_now().segments_open, 0));
     return 0;
 }
+
+/* ---- Buffers of two sizes ---------------------------------------------------------------------
+ * A stream that fills its buffers is given large ones, and keeps them as long as it does. */
+
+TaskTest(pressure, bulk_is_received_in_large_buffers)
+{
+    enum { SMALL = TINY ? 16 : 4096, TOTAL = TINY ? 16 * 1024 : 16 * 1024 * 1024 };
+    struct pair pair;
+    struct peer_thread peer = { .size = TOTAL, .portion = TINY ? 1024 : 256 * 1024 };
+    pair_open_tcp(&pair, 0);
+    peer.fd = pair.peer;
+    struct weir_metrics before = metrics_now();
+    peer_start(&peer, send_all);
+    for (size_t received = 0; received < TOTAL;) {
+        struct weir_slice data;
+        ssize_t n = weir_read(pair.reader, TOTAL, &data);
+        cr_assert(gt(long, (long)n, 0));
+        expect_pattern(data.data, received, (size_t)n);
+        received += (size_t)n;
+    }
+    expect_result(weir_to_thread(join_peer, &peer), 0);
+    uint64_t buffers = metrics_now().buffers_received - before.buffers_received;
+    cr_assert(lt(u64, buffers, TOTAL / SMALL * 3 / 4), "%lu buffers", (unsigned long)buffers);
+    pair_close(&pair);
+    return 0;
+}

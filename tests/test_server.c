@@ -1113,6 +1113,19 @@ TaskTest(server, sock_listening)
     return 0;
 }
 
+TaskTest(server, sock_nonblocking_does_not_spin)
+{
+    struct service service = { 0 };
+    int fd = bound_socket();
+    cr_assert(eq(int, fcntl(fd, F_SETFL, O_NONBLOCK), 0));
+    expect_result(weir_start_socket_server(echo, &service, fd, NULL, &service.server), 0);
+    uint64_t before = metrics_now().enters;
+    expect_result(weir_sleep(100 * WEIR_MILLISECOND), 0);
+    cr_assert(lt(u64, metrics_now().enters - before, 20));
+    service_end(&service);
+    return 0;
+}
+
 TaskTest(server, sock_listening_with_a_client_waiting)
 {
     struct service service = { 0 };
@@ -1173,12 +1186,15 @@ static void expect_cap(unsigned cap)
     struct pair clients[CROWD];
     struct service service = { 0 };
     struct weir_server_options options = { .max_connections = cap };
+    uint64_t accepted = metrics_now().connections_accepted;
     serve(&service, wait_for_go, &options);
     for (int i = 0; i < CROWD; i++)
         clients[i] = connect_to(&service);
     until(service.started, (int)cap);
     settle();
     cr_assert(eq(int, service.started, (int)cap), "more are served than the cap");
+    accepted = metrics_now().connections_accepted - accepted;
+    cr_assert(eq(u64, accepted, cap), "more are accepted: they do not wait in the backlog");
     weir_event_set(&service.go); /* from now on each handler returns at once */
     for (int i = 0; i < CROWD; i++) {
         peer_expect_eof(&clients[i]);
@@ -1242,6 +1258,32 @@ TaskTest(server, max_connections_and_close)
     expect_end(&second);
     close(first.peer);
     close(second.peer);
+    return 0;
+}
+
+/* What one listener has let in while another took the last place is closed, too. */
+TaskTest(server, max_connections_over_all_addresses_and_close)
+{
+    static const char *const hosts[] = { "127.0.0.1", "127.0.0.2", NULL };
+    struct pair clients[4];
+    struct service service = { 0 };
+    struct weir_server_options options = { .hosts = hosts, .max_connections = 1 };
+    expect_result(weir_start_server(wait_for_go, &service, NULL, 0, &options, &service.server), 0);
+    for (int i = 0; i < 4; i++) {
+        const char *name = weir_server_sockname(service.server, (size_t)i % 2);
+        clients[i].peer = try_connect_to(hosts[i % 2], port_in(name));
+        cr_assert(ge(int, clients[i].peer, 0));
+    }
+    until(service.live, 1);
+    settle();
+    weir_server_close(service.server);
+    weir_event_set(&service.go);
+    service_end(&service);
+    cr_assert(eq(int, service.started, 1));
+    for (int i = 0; i < 4; i++) {
+        expect_end(&clients[i]);
+        close(clients[i].peer);
+    }
     return 0;
 }
 
@@ -1708,6 +1750,7 @@ TaskTest(server, server_close_refuses_and_keeps_clients)
     struct pair client = connect_to(&service);
     expect_echo(&client, "before");
     weir_server_close(service.server);
+    expect_result(try_connect_to("127.0.0.1", port), -ECONNREFUSED); /* at once */
     settle();
     expect_result(try_connect_to("127.0.0.1", port), -ECONNREFUSED);
     for (int i = 0; i < 20; i++)

@@ -488,6 +488,7 @@ TaskTest(unix_socket, sock_bound)
     cr_assert(eq(int, weir_server_port(server), 0));
     expect_echo_at(path);
     end(server);
+    cr_assert(exists(path), "a file that was not ours was removed");
     return 0;
 }
 

@@ -55,9 +55,12 @@ void receive_move(struct socket *socket)
  * need them small ones again. The change costs a cancel and a new receive, so it is not hasty. */
 static void choose_size(struct socket *socket, size_t size)
 {
+    struct pool *pool = &socket->loop->pool;
+    if (pool->large.count == 0 || socket->buffers != pool_buffers(pool, socket->large))
+        return; /* no choice, or the last one has not taken effect yet */
     bool fits_other = socket->large ? size <= LIMIT_SMALL : size == socket->buffers->size;
     socket->streak = fits_other ? socket->streak + 1 : 0;
-    if (socket->streak < STREAK || socket->loop->pool.large.count == 0)
+    if (socket->streak < STREAK)
         return;
     socket->streak = 0;
     socket->large = !socket->large;
