@@ -63,8 +63,8 @@ struct weir_run_options {
 
 /* Runs `main` as the first task of each loop, until all tasks have returned and all streams are
  * closed. Returns the first task's error (the first thread's to fail), or why no loop could be
- * made: -EINVAL for options out of range, a WEIR_RING_ code, -ENOMEM, -EBUSY inside a running
- * loop. */
+ * made: -EINVAL for options out of range, a WEIR_RING_ code, -ENOMEM, -EMFILE, -EBUSY inside a
+ * running loop. */
 int weir_run(weir_task_fn *main, void *argument, const struct weir_run_options *options);
 
 /* ---- Tasks (TaskGroup, create_task, cancel) -------------------------------------------------- */
@@ -369,7 +369,7 @@ struct weir_metrics {
     uint64_t bytes_copied;                         /* by the library, between buffers */
     uint64_t buffers_received, buffers_missed;     /* filled by the kernel; ENOBUFS */
     uint64_t reads_paused, drains_waited;          /* by the limit; by a watermark */
-    uint64_t connections_accepted, accepts_failed; /* failed: EMFILE, ENFILE, ENOBUFS, ENOMEM */
+    uint64_t connections_accepted, accepts_failed; /* failed: EMFILE, ENOMEM, ... */
     /* now */
     uint64_t tasks_open, streams_open, segments_open; /* segments: heap buffers and lent ones */
 };

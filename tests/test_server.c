@@ -399,6 +399,29 @@ TaskTest(server, start_serving_too_late)
     return 0;
 }
 
+/* All of its addresses listen, or none does: else clients would wait at one where nobody accepts. */
+TaskTest(server, start_serving_too_late_at_one_address)
+{
+    static const char *const hosts[] = { "127.0.0.2", "127.0.0.1", NULL };
+    struct service first = { 0 }, second = { 0 };
+    struct weir_server_options options = { .no_start_serving = true };
+    serve(&first, echo, &options);
+    uint16_t port = weir_server_port(first.server);
+    options.hosts = hosts;
+    expect_result(weir_start_server(echo, &second, NULL, port, &options, &second.server), 0);
+    expect_result(weir_server_start_serving(first.server), 0);
+    expect_result(weir_server_start_serving(second.server), -EADDRINUSE);
+    cr_assert(lt(int, try_connect_to("127.0.0.2", port), 0));
+    weir_server_close(first.server); /* now it can */
+    expect_result(weir_server_wait_closed(first.server), 0);
+    expect_result(weir_server_start_serving(second.server), 0);
+    int fd = try_connect_to("127.0.0.2", port);
+    cr_assert(ge(int, fd, 0));
+    close(fd);
+    service_end(&second);
+    return 0;
+}
+
 TaskTest(server, close_twice)
 {
     struct service service = { 0 };

@@ -176,10 +176,15 @@ int listener_look_up_name(struct listener *listener)
 }
 
 /* A shutdown refuses new clients from this moment on, but on every duplicate of the socket. */
-void listener_close(struct listener *listener)
+void listener_stop(struct listener *listener)
 {
     if (!listener->shared)
         sys_shutdown(listener->fd, SHUT_RDWR);
+}
+
+void listener_close(struct listener *listener)
+{
+    listener_stop(listener);
     remove_file(listener);
     timer_stop(&listener->server->loop->timers, &listener->backoff);
     listener_move(listener);

@@ -211,6 +211,21 @@ static int wait_until_gone(struct weir_server *server, int64_t deadline)
     return wait_until(&wait, deadline);
 }
 
+/* All listeners listen, or none does. */
+static int start_listening(struct weir_server *server)
+{
+    int rc = 0;
+    unsigned done = 0;
+    for (; rc == 0 && done < server->listener_count; done++) {
+        rc = sys_listen(server->listeners[done].fd, server->options.backlog);
+        if (rc == 0 && server->listeners[done].port == 0)
+            rc = listener_look_up_name(&server->listeners[done]);
+    }
+    for (unsigned i = 0; rc < 0 && i < done; i++)
+        listener_stop(&server->listeners[i]);
+    return rc;
+}
+
 /* ---- weir.h ---------------------------------------------------------------------------------- */
 
 PUBLIC int weir_server_start_serving(struct weir_server *server)
@@ -219,13 +234,9 @@ PUBLIC int weir_server_start_serving(struct weir_server *server)
         return -EPIPE;
     if (server->serving)
         return 0;
-    for (unsigned i = 0; i < server->listener_count; i++) {
-        int rc = sys_listen(server->listeners[i].fd, server->options.backlog);
-        if (rc == 0 && server->listeners[i].port == 0)
-            rc = listener_look_up_name(&server->listeners[i]);
-        if (rc < 0)
-            return rc;
-    }
+    int rc = start_listening(server);
+    if (rc < 0)
+        return rc;
     server->serving = true;
     for (unsigned i = 0; i < server->listener_count; i++)
         listener_move(&server->listeners[i]);

@@ -70,6 +70,7 @@ void listener_open(struct listener *listener, struct weir_server *server, int fd
 int listener_look_up_name(struct listener *listener); /* -ENOMEM, ... */
 void listener_move(struct listener *listener);
 void listener_retry(struct listener *listener); /* an fd has become free */
+void listener_stop(struct listener *listener);  /* lets nobody in from now on */
 void listener_close(struct listener *listener); /* the server has closed */
 
 #endif
