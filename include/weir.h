@@ -82,7 +82,8 @@ struct weir_group {
     int error_;
 };
 
-/* Starts `run` as a task of this loop; it first runs in the loop's next turn. -ENOMEM. */
+/* Starts `run` as a task of this loop; it first runs in the loop's next turn, cancelled already if
+ * another of the group has failed. -ENOMEM. */
 int weir_group_start(struct weir_group *group, weir_task_fn *run, void *argument);
 
 /* Waits for all. Cancelled itself, it cancels the group's tasks and still waits for them to end. */
@@ -158,7 +159,7 @@ struct weir_writer;
 struct weir_connect_options {
     size_t limit;                       /* the reader's, in bytes, asyncio's `limit`; 0: 64 KiB */
     int family, proto, flags;           /* as getaddrinfo's hints */
-    const char *local_host;             /* `local_addr`; NULL: the kernel chooses */
+    const char *local_host;             /* `local_addr`, of the same family; NULL: any */
     uint16_t local_port;                /* 0: the kernel chooses */
     weir_duration happy_eyeballs_delay; /* RFC 8305; 0: 250 ms; negative: one at a time */
     int interleave;                     /* first addresses of one family before the next; 0: 1 */
@@ -167,7 +168,8 @@ struct weir_connect_options {
 /* Waits until connected. With several addresses they are raced (RFC 8305): the next starts when one
  * fails or the delay has passed, and every loser's socket is closed before this returns. If all
  * fail, the error is the one most of them share, the first such. `host` may be a name or a literal,
- * NULL or "" is the loopback. WEIR_UNRESOLVED, -ECONNREFUSED, -EHOSTUNREACH, -EMFILE, ... */
+ * NULL or "" is the loopback. WEIR_UNRESOLVED, -ECONNREFUSED, -EHOSTUNREACH, -EADDRNOTAVAIL for the
+ * local address, -EMFILE, ... */
 int weir_open_connection(const char *host, uint16_t port,
                          const struct weir_connect_options *options,
                          struct weir_reader **ret_reader, struct weir_writer **ret_writer);
@@ -282,8 +284,8 @@ void weir_resume_reading(struct weir_reader *reader);
 bool weir_is_reading(const struct weir_reader *reader);
 
 /* get_extra_info: "peername" and "sockname" as "127.0.0.1:80", "[::1]:80", a path, "@abstract",
- * or "" for an unnamed Unix socket. Held by the stream for its lifetime, also after it has
- * closed; NULL for a name it does not have. */
+ * or "" for an unnamed Unix socket, and for a peer that had gone before it could be asked. Held
+ * by the stream for its lifetime, also after it has closed; NULL for a name it does not have. */
 const char *weir_get_extra_info(const struct weir_writer *writer, const char *name);
 int weir_fileno(const struct weir_writer *writer); /* get_extra_info("socket"); -1 once closing */
 

@@ -1643,6 +1643,27 @@ TaskTest(server, reset_before_accept)
     return 0;
 }
 
+static void name_the_peer(struct weir_reader *reader, struct weir_writer *writer, void *argument)
+{
+    struct service *service = argument;
+    (void)reader;
+    service->started++;
+    const char *name = weir_get_extra_info(writer, "peername"); /* as text, whoever it was */
+    service->result = name != NULL && name[0] == '\0' ? 0 : -EIO;
+}
+
+TaskTest(server, reset_before_accept_has_no_name)
+{
+    struct service service = { .result = 1 };
+    serve(&service, name_the_peer, NULL);
+    struct pair client = connect_to(&service);
+    reset(&client);
+    until(service.started, 1);
+    expect_result(service.result, 0);
+    service_end(&service);
+    return 0;
+}
+
 TaskTest(server, closed_before_accept)
 {
     struct service service = { 0 };

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -1512,6 +1513,115 @@ Test(task, waiting_outside_a_task, .timeout = 20)
 static int start_straggler(void *argument)
 {
     return weir_call_soon_threadsafe(weir_this_loop(), sleep_task, argument);
+}
+
+/* A task that comes while the last streams close is a task like others. */
+static _Atomic int late_result = 1;
+
+static int sleep_and_tell(void *unused)
+{
+    (void)unused;
+    late_result = weir_sleep(50 * MS);
+    return late_result;
+}
+
+static void *post_late(void *loop)
+{
+    usleep(20 * 1000);
+    weir_call_soon_threadsafe(loop, sleep_and_tell, NULL);
+    return NULL;
+}
+
+static int leave_a_stuck_stream(void *argument)
+{
+    struct pair pair;
+    char data[100 * 1000] = { 0 };
+    pair_open(&pair, 0);
+    pair_narrow(&pair);
+    *(int *)argument = pair.peer;
+    expect_result(weir_write(pair.writer, data, sizeof data), 0);
+    expect_result(weir_write(pair.writer, data, sizeof data), 0);
+    pthread_t thread;
+    cr_assert(eq(int, pthread_create(&thread, NULL, post_late, weir_this_loop()), 0));
+    pthread_detach(thread);
+    return 0;
+}
+
+Test(task, run_waits_for_a_task_posted_while_lingering, .timeout = 20)
+{
+    struct weir_run_options options = { .linger = 40 * MS, .stack_size = 256 * 1024 };
+    int peer = -1;
+    int result = weir_run(leave_a_stuck_stream, &peer, &options);
+    close(peer);
+    expect_result(result, 0);
+    expect_result(late_result, 0);
+}
+
+/* The time that tasks have taken does not count twice. */
+TaskTest(task, sleep_beside_a_busy_task)
+{
+    struct timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    struct sleeper sleeper = { .duration = 150 * MS, .slept = 1 };
+    struct weir_group group = { 0 };
+    start(&group, sleep_task, &sleeper);
+    expect_result(weir_yield(), 0);
+    usleep(100 * 1000); /* busy, in the turn after the sleep has begun */
+    expect_result(weir_group_wait(&group), 0);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    long ms = (after.tv_sec - before.tv_sec) * 1000 + (after.tv_nsec - before.tv_nsec) / 1000000;
+    cr_assert(ge(long, ms, 149));
+    cr_assert(lt(long, ms, 230));
+    return 0;
+}
+
+TaskTest(task, group_start_after_a_failure_is_cancelled)
+{
+    struct weir_group group = { 0 };
+    struct sleeper late = { .duration = 10 * WEIR_SECOND, .slept = 1 };
+    struct sleeper failing = { .result = -EIO };
+    start(&group, sleep_task, &failing);
+    expect_result(weir_sleep(5 * MS), 0);
+    start(&group, sleep_task, &late);
+    expect_result(weir_group_wait(&group), -EIO);
+    expect_result(late.slept, -ECANCELED);
+    return 0;
+}
+
+static int yield_once_in_a_large_ring(void *unused)
+{
+    (void)unused;
+    return weir_yield();
+}
+
+Test(task, run_with_the_largest_ring, .timeout = 20)
+{
+    struct weir_run_options options = { .ring_entries = 32768 };
+    expect_result(run_with(&options, yield_once_in_a_large_ring, NULL), 0);
+}
+
+/* All loops run, or none: a server must not find itself with fewer threads than asked for. */
+static int count_me(void *counter)
+{
+    atomic_fetch_add((_Atomic int *)counter, 1);
+    return 0;
+}
+
+Test(task, run_with_threads_is_all_or_nothing, .timeout = 20)
+{
+    struct weir_run_options options = { .threads = 4 };
+    struct rlimit limit;
+    _Atomic int ran = 0;
+    cr_assert(eq(int, getrlimit(RLIMIT_NOFILE, &limit), 0));
+    int next = dup(0); /* the lowest free fd: one ring fits below the limit, or two */
+    close(next);
+    rlim_t former = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)next + 2;
+    cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &limit), 0));
+    expect_result(weir_run(count_me, &ran, &options), -EMFILE);
+    limit.rlim_cur = former;
+    cr_assert(eq(int, setrlimit(RLIMIT_NOFILE, &limit), 0));
+    cr_assert(eq(int, ran, 0));
 }
 
 Test(task, run_waits_for_all_tasks, .timeout = 20)

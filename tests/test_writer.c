@@ -410,6 +410,34 @@ TaskTest(writer, write_all_ends_with_the_loss)
     return 0;
 }
 
+/* Two loans of one writer are taken back together: what has left is a prefix of the first and the
+ * second, and the rest follows. */
+TaskTest(writer, write_all_by_two_tasks_cancelled)
+{
+    char *data = malloc(BIG), *got = malloc(2 * BIG);
+    struct pair pair;
+    pair_open(&pair, 0);
+    pattern_fill(data, 0, BIG);
+    struct writing_all writings[2] = { { pair.writer, data, 0 }, { pair.writer, data, 0 } };
+    struct weir_group group = { 0 };
+    for (int i = 0; i < 2; i++)
+        expect_result(weir_group_start(&group, write_all_task, &writings[i]), 0);
+    settle();
+    weir_group_cancel(&group);
+    expect_result(weir_group_wait(&group), 0);
+    for (int i = 0; i < 2; i++)
+        expect_result(writings[i].result, -ECANCELED);
+    memset(data, '!', BIG); /* it is ours again */
+    weir_close(pair.writer);
+    cr_assert(eq(sz, peer_read_to_end(&pair, got, 2 * BIG), 2 * BIG));
+    expect_pattern(got, 0, BIG);
+    expect_pattern(got + BIG, 0, BIG);
+    free(data);
+    free(got);
+    pair_close(&pair);
+    return 0;
+}
+
 TaskTest(writer, write_all_ends_with_abort)
 {
     char *data = calloc(1, BIG);

@@ -30,7 +30,6 @@ struct settings {
     size_t address_count;
     unsigned threads;
     weir_duration grace;
-    atomic_uint threads_started;
     atomic_uint threads_waiting;
     atomic_bool failure_told;
 };
@@ -195,7 +194,7 @@ static int parse_option(struct settings *settings, char **argv, int *index)
 
 /* ---- Serving --------------------------------------------------------------------------------- */
 
-/* One thread's: the server at each of the addresses, NULL where another thread serves it. */
+/* One thread's: the server at each of the addresses. */
 struct listeners {
     struct settings *settings;
     struct weir_server *servers[MAX_ADDRESSES];
@@ -217,16 +216,12 @@ static int listen_at(struct listeners *listeners, size_t index)
 static int listen_at_all(struct listeners *listeners)
 {
     struct settings *settings = listeners->settings;
-    bool first = atomic_fetch_add(&settings->threads_started, 1) == 0;
     for (size_t i = 0; i < settings->address_count; i++) {
-        const struct address *address = &settings->addresses[i];
-        if (address->path && !first)
-            continue; /* no two threads can bind the same path */
         int rc = listen_at(listeners, i);
         if (rc < 0) {
             if (!atomic_exchange(&settings->failure_told, true))
                 fprintf(stderr, "%s: cannot listen on %s: %s\n", settings->tool->name,
-                        address->text, weir_strerror(rc));
+                        settings->addresses[i].text, weir_strerror(rc));
             return rc;
         }
     }

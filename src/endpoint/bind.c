@@ -107,47 +107,60 @@ static int listen_on(struct weir_server *server, struct addrinfo *address)
     return rc == -EADDRNOTAVAIL ? 0 : rc;
 }
 
-static bool is_repeated(const struct addrinfo *first, const struct addrinfo *address)
+/* Whether the address stands before this place in the lists. */
+static bool is_repeated(struct addrinfo *const *lists, const struct addrinfo *address)
 {
-    for (; first != address; first = first->ai_next) {
-        if (first->ai_addrlen == address->ai_addrlen &&
-            memcmp(first->ai_addr, address->ai_addr, address->ai_addrlen) == 0)
-            return true;
+    for (;; lists++) {
+        for (const struct addrinfo *other = *lists; other != NULL; other = other->ai_next) {
+            if (other == address)
+                return false;
+            if (other->ai_addrlen == address->ai_addrlen &&
+                memcmp(other->ai_addr, address->ai_addr, address->ai_addrlen) == 0)
+                return true;
+        }
     }
-    return false;
 }
 
+/* A list for each host. On failure those that were made are there nevertheless. */
 static int resolve_all(const char *const *hosts, uint16_t port,
-                       const struct weir_server_options *options, struct addrinfo **ret_addresses)
+                       const struct weir_server_options *options, struct addrinfo **ret_lists)
 {
     struct addrinfo hints = { .ai_family = options->family,
                               .ai_socktype = SOCK_STREAM,
                               .ai_flags = options->flags != 0 ? options->flags : AI_PASSIVE };
-    struct addrinfo **end = ret_addresses;
-    *end = NULL;
-    for (; *hosts != NULL; hosts++) {
-        struct addrinfo *found;
-        int rc = resolve(hosts[0][0] != '\0' ? *hosts : NULL, port, &hints, &found);
-        if (rc < 0)
-            return rc;
-        *end = found;
-        while (*end != NULL)
-            end = &(*end)->ai_next;
+    int rc = 0;
+    for (; rc == 0 && *hosts != NULL; hosts++, ret_lists++)
+        rc = resolve(hosts[0][0] != '\0' ? *hosts : NULL, port, &hints, ret_lists);
+    return rc;
+}
+
+static int listen_on_list(struct weir_server *server, struct addrinfo *const *lists, size_t index)
+{
+    int rc = 0;
+    for (struct addrinfo *address = lists[index]; rc == 0 && address != NULL;
+         address = address->ai_next) {
+        if (!is_repeated(lists, address))
+            rc = listen_on(server, address);
     }
-    return 0;
+    return rc;
 }
 
 static int listen_on_all(struct weir_server *server, const char *const *hosts, uint16_t port)
 {
-    struct addrinfo *addresses = NULL;
-    int rc = resolve_all(hosts, port, &server->options, &addresses);
-    for (struct addrinfo *address = addresses; rc == 0 && address != NULL;
-         address = address->ai_next) {
-        if (!is_repeated(addresses, address))
-            rc = listen_on(server, address);
+    size_t count = 0;
+    while (hosts[count] != NULL)
+        count++;
+    struct addrinfo **lists = calloc(count, sizeof(struct addrinfo *));
+    if (lists == NULL)
+        return -ENOMEM;
+    int rc = resolve_all(hosts, port, &server->options, lists);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = listen_on_list(server, lists, i);
+    for (size_t i = 0; i < count; i++) {
+        if (lists[i] != NULL)
+            sys_resolve_free(lists[i]);
     }
-    if (addresses != NULL)
-        sys_resolve_free(addresses);
+    free(lists);
     server->loop->servers++;
     return rc == 0 && server->listener_count == 0 ? -EADDRNOTAVAIL : rc;
 }
@@ -240,7 +253,10 @@ static int remember_file(struct listener *listener, const char *path)
     listener->path = strdup(path);
     listener->device = file.st_dev;
     listener->inode = file.st_ino;
-    return listener->path != NULL ? 0 : -ENOMEM;
+    if (listener->path != NULL)
+        return 0;
+    sys_unlink(path);
+    return -ENOMEM;
 }
 
 PUBLIC int weir_start_unix_server(weir_client_connected_fn *client_connected, void *argument,

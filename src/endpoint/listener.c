@@ -92,7 +92,7 @@ static void backed_off(struct weir_timer *timer)
 static void tell_first_client(struct listener *listener)
 {
     struct weir_server *server = listener->server;
-    if (server->spare_fd < 0)
+    if (server->spare_fd < 0 || listener->shared) /* an accept by another could make ours wait */
         return;
     sys_close(server->spare_fd);
     sys_accept_and_close(listener->fd);

@@ -106,8 +106,11 @@ static void client_gone(struct stream *stream)
         client->task->argument = NULL;
     list_remove(&client->node);
     server->open--;
-    if (server->serving && server->held_count > 0)
-        start_client(server, server->held[--server->held_count]);
+    if (server->serving && server->held_count > 0) {
+        int first = server->held[0];
+        memmove(server->held, server->held + 1, --server->held_count * sizeof first);
+        start_client(server, first);
+    }
     for (unsigned i = 0; i < server->listener_count && server->serving; i++) {
         listener_retry(&server->listeners[i]);
         listener_move(&server->listeners[i]);
@@ -221,7 +224,7 @@ static int start_listening(struct weir_server *server)
         if (rc == 0 && server->listeners[done].port == 0)
             rc = listener_look_up_name(&server->listeners[done]);
     }
-    for (unsigned i = 0; rc < 0 && i < done; i++)
+    for (unsigned i = 0; rc < 0 && i + 1 < done; i++)
         listener_stop(&server->listeners[i]);
     return rc;
 }

@@ -35,7 +35,7 @@ struct weir_server {
     struct listener *listeners;
     unsigned listener_count;
     struct list clients; /* client */
-    int *held;           /* fds accepted above the cap, the last come first */
+    int *held;           /* fds accepted above the cap, first come first */
     unsigned held_count;
     unsigned open;       /* clients */
     struct list forever; /* wait: serve_forever */

@@ -132,10 +132,10 @@ struct weir_segment *buffers_filled(struct buffers *buffers, unsigned flags, siz
 void buffers_starve(struct buffers *buffers, struct pool_waiter *waiter)
 {
     metrics.buffers_missed++;
+    if (list_is_empty(&buffers->starved) && buffers->published == 0)
+        buffers->target = (unsigned)min_size(2 * buffers->target, buffers->count);
     if (!list_holds(&waiter->node))
         list_append(&buffers->starved, &waiter->node);
-    if (buffers->published == 0 && buffers->target < buffers->count)
-        buffers->target = (unsigned)min_size(2 * buffers->target, buffers->count);
 }
 
 static void publish(struct buffers *buffers)

@@ -45,7 +45,7 @@ static int setup(struct ring *ring, unsigned entries)
         struct io_uring_params params = {
             .flags = wishes[i] | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_TASKRUN_FLAG |
                      IORING_SETUP_CQSIZE,
-            .cq_entries = 4 * entries,
+            .cq_entries = entries <= LIMIT_RING_MAX / 2 ? 4 * entries : 2 * LIMIT_RING_MAX,
         };
         fd = sys_ring_setup(&ring->uring, entries, &params);
     }

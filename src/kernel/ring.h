@@ -1,9 +1,11 @@
-/* The ring: one io_uring, entered once a turn, and the one rule for who may take a submission slot.
+/* The ring: one io_uring, entered once a turn, and the one rule for who may take a submission
+ * slot.
  *
- * Nobody ever fails for want of a slot: who finds none parks here and is called again, first come
- * first served, as soon as the kernel has taken what was queued. Sends may not take the last slots,
- * so that cancel, close and re-arm always move. A turn submits at most the SQ's size, a quarter of
- * the CQ's: what a full turn completes at once fits. */
+ * Nobody ever fails for want of a slot: who finds none parks here and is called again, first
+ * come first served, as soon as the kernel has taken what was queued. Sends may not take the
+ * last slots, so that cancel, close and re-arm always move. A turn submits at most the SQ's
+ * size, a quarter (of a ring of 32768: half) of the CQ's: what a full turn completes at once
+ * fits. */
 #ifndef WEIR_KERNEL_RING_H
 #define WEIR_KERNEL_RING_H
 

@@ -81,17 +81,27 @@ void sys_unmap(void *memory, size_t size)
     munmap(memory, size);
 }
 
+/* Guards made by mprotect(), each of which costs two maps. */
+static _Atomic int64_t costly_guards;
+
 int sys_guard(void *page, size_t size)
 {
     if (madvise(page, size, MADV_GUARD_INSTALL) == 0)
         return 0;
-    static _Atomic int64_t left = -1;
-    if (left == -1)
-        left = sys_read_number("/proc/sys/vm/max_map_count", 65530) / 2; /* two maps a guard */
-    if (left < 4096)
+    static _Atomic int64_t most;
+    if (most == 0)
+        most = sys_read_number("/proc/sys/vm/max_map_count", 65530) * 7 / 16;
+    if (costly_guards >= most)
         return -ENOMEM;
-    left--;
-    return check(mprotect(page, size, PROT_NONE));
+    int rc = check(mprotect(page, size, PROT_NONE));
+    costly_guards += rc == 0;
+    return rc;
+}
+
+void sys_guards_gone(unsigned count)
+{
+    if (costly_guards > 0)
+        costly_guards -= count;
 }
 
 size_t sys_page_size(void)

@@ -27,6 +27,7 @@ void sys_unmap(void *memory, size_t size);
 /* Makes a page of a mapping fault. Without MADV_GUARD_INSTALL that splits the mapping in two, which
  * is done only while the process is far from vm.max_map_count: then it returns -ENOMEM. */
 int sys_guard(void *page, size_t size);
+void sys_guards_gone(unsigned count); /* so many were unmapped */
 size_t sys_page_size(void);
 
 int64_t sys_now(void); /* CLOCK_MONOTONIC, ns */

@@ -10,29 +10,67 @@
 #include "kernel/sys.h"
 #include "task/loop.h"
 
+/* Where the threads meet once each has opened its loop, or could not: all go on, or none. */
+struct gate {
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+    unsigned missing;
+    int error; /* the first */
+};
+
 struct runner {
     pthread_t thread;
     struct weir_run_options options;
-    struct shared *shared;
+    struct shared *shared; /* NULL, as the gate, for a loop by itself */
+    struct gate *gate;
     weir_task_fn *main;
     void *argument;
     unsigned index;
     int result;
 };
 
-static int run_loop(struct runner *runner)
+static void arrive(struct gate *gate, unsigned count, int error)
 {
-    struct weir_loop *loop = malloc(sizeof *loop);
+    pthread_mutex_lock(&gate->lock);
+    gate->missing -= count;
+    if (gate->error == 0)
+        gate->error = error;
+    pthread_cond_broadcast(&gate->moved);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static int pass(struct gate *gate, int error)
+{
+    if (gate == NULL)
+        return error;
+    arrive(gate, 1, error);
+    pthread_mutex_lock(&gate->lock);
+    while (gate->missing > 0)
+        pthread_cond_wait(&gate->moved, &gate->lock);
+    error = gate->error;
+    pthread_mutex_unlock(&gate->lock);
+    return error;
+}
+
+static int open_loop(struct weir_loop *loop, const struct runner *runner)
+{
     if (loop == NULL)
         return -ENOMEM;
     int rc = runner->options.pin ? sys_pin_thread(runner->index) : 0;
-    if (rc == 0)
-        rc = loop_open(loop, &runner->options);
+    return rc == 0 ? loop_open(loop, &runner->options) : rc;
+}
+
+static int run_loop(struct runner *runner)
+{
+    struct weir_loop *loop = malloc(sizeof *loop);
+    int opened = open_loop(loop, runner);
+    int rc = pass(runner->gate, opened);
     if (rc == 0) {
         loop->shared = runner->shared;
         rc = loop_run(loop, runner->main, runner->argument);
-        loop_close(loop);
     }
+    if (opened == 0)
+        loop_close(loop);
     free(loop);
     return rc;
 }
@@ -56,6 +94,8 @@ static int run_threads(const struct runner *common)
         rc = -pthread_create(&runners[started].thread, NULL, thread_main, &runners[started]);
         started += rc == 0;
     }
+    if (rc < 0)
+        arrive(common->gate, count - started, rc);
     for (unsigned i = 0; i < started; i++) {
         pthread_join(runners[i].thread, NULL);
         if (rc == 0)
@@ -96,6 +136,10 @@ PUBLIC int weir_run(weir_task_fn *main, void *argument, const struct weir_run_op
     if (runner.options.threads <= 1)
         return run_loop(&runner);
 
+    struct gate gate = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                         .moved = PTHREAD_COND_INITIALIZER,
+                         .missing = runner.options.threads };
+    runner.gate = &gate;
     runner.shared = shared_new(runner.options.threads);
     if (runner.shared == NULL)
         return -ENOMEM;

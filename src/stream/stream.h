@@ -29,10 +29,10 @@ struct weir_reader {
 
 struct weir_writer {
     size_t high, low;
-    struct list drains;            /* wait */
-    struct weir_segment *borrowed; /* weir_write_all()'s, to be given back before it leaves */
-    bool paused;                   /* above high, until at low */
-    bool ended;                    /* weir_write_eof() */
+    struct list drains; /* wait */
+    struct list loans;  /* weir_write_all()'s, to be given back before they have left */
+    bool paused;        /* above high, until at low */
+    bool ended;         /* weir_write_eof() */
 };
 
 struct stream {

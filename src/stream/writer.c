@@ -151,6 +151,7 @@ struct loan {
     struct weir_segment segment;
     struct weir_writer *writer;
     struct wait wait;
+    struct list_node node; /* among the writer's loans to be given back */
     bool waiting;
     bool taken_back;
 };
@@ -158,6 +159,7 @@ struct loan {
 static void loan_returned(struct weir_segment *segment)
 {
     struct loan *loan = container_of(segment, struct loan, segment);
+    list_remove(&loan->node);
     if (!loan->waiting)
         return;
     loan->waiting = false;
@@ -167,13 +169,15 @@ static void loan_returned(struct weir_segment *segment)
 /* What has not left is copied, so that the caller's memory is the caller's again. */
 static void take_back(struct stream *stream)
 {
-    struct weir_segment *segment = stream->writer.borrowed;
-    stream->writer.borrowed = NULL;
-    segment_hold(segment);
-    if (chain_disown(&stream->transport->out, segment) < 0)
-        stream_fail(stream, -ENOMEM);
+    struct list_node *node;
+    while ((node = list_take_first(&stream->writer.loans)) != NULL) {
+        struct weir_segment *segment = &container_of(node, struct loan, node)->segment;
+        segment_hold(segment);
+        if (chain_disown(&stream->transport->out, segment) < 0)
+            stream_fail(stream, -ENOMEM);
+        segment_drop(segment);
+    }
     stream->transport->ops->send(stream->transport);
-    segment_drop(segment);
 }
 
 static void cancel_loan(struct wait *wait)
@@ -182,7 +186,7 @@ static void cancel_loan(struct wait *wait)
     struct stream *stream = stream_of_writer(loan->writer);
     wait->cancel = NULL;
     loan->taken_back = true;
-    stream->writer.borrowed = &loan->segment;
+    list_append(&stream->writer.loans, &loan->node);
     if (!stream->transport->ops->recall(stream->transport))
         take_back(stream);
 }
@@ -229,7 +233,7 @@ void writer_sent(struct stream *stream)
 {
     struct weir_writer *writer = &stream->writer;
     struct transport *transport = stream->transport;
-    if (writer->borrowed != NULL && !transport->ops->recall(transport))
+    if (!list_is_empty(&writer->loans) && !transport->ops->recall(transport))
         take_back(stream);
     if (writer->paused && transport->out.size <= writer->low)
         writer->paused = false;
@@ -239,7 +243,6 @@ void writer_sent(struct stream *stream)
 
 void writer_lost(struct stream *stream)
 {
-    stream->writer.borrowed = NULL; /* what was queued is dropped, and with it the loan */
     bool orderly = stream->error == 0 && !stream->aborted;
     wait_wake_all(&stream->writer.drains, orderly ? 0 : drained(stream));
 }

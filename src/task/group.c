@@ -42,6 +42,8 @@ PUBLIC int weir_group_start(struct weir_group *group, weir_task_fn *run, void *a
     task->group = group;
     task->ended = member_ended;
     list_append(tasks_of(group), &task->group_node);
+    if (group->error_ < 0)
+        task_cancel(task);
     return 0;
 }
 

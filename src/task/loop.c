@@ -61,7 +61,7 @@ static int64_t patience(struct weir_loop *loop)
         return 0;
     if (loop->timers.first == NULL)
         return -1;
-    int64_t left = loop->timers.first->deadline_ - loop_now(loop);
+    int64_t left = loop->timers.first->deadline_ - sys_now(); /* the tasks have taken time */
     return left > 0 ? left : 0;
 }
 
@@ -109,6 +109,22 @@ static void give_up_all(struct weir_timer *timer)
     }
 }
 
+static bool is_busy(struct weir_loop *loop)
+{
+    return loop->tasks > 0 || mailbox_deliver(loop);
+}
+
+/* The time runs while there is no task, from the beginning again if another one came in between. */
+static void limit_lingering(struct weir_loop *loop, struct weir_timer *limit)
+{
+    if (loop->tasks > 0) {
+        timer_stop(&loop->timers, limit);
+        *limit = (struct weir_timer){ 0 };
+    } else if (limit->fire_ == NULL) {
+        timer_start(&loop->timers, limit, loop_deadline(loop, loop->linger), give_up_all);
+    }
+}
+
 static void keep_result(struct weir_task *task, int result)
 {
     task->loop->result = result < 0 ? result : 0;
@@ -121,14 +137,12 @@ int loop_run(struct weir_loop *loop, weir_task_fn *main, void *argument)
     int rc = task != NULL ? 0 : -ENOMEM;
     if (task != NULL)
         task->ended = keep_result;
-    while (rc == 0 && (loop->tasks > 0 || mailbox_deliver(loop)))
+    struct weir_timer limit = { 0 };
+    while (rc == 0 && (is_busy(loop) || !list_is_empty(&loop->lingering))) {
+        limit_lingering(loop, &limit);
         rc = turn(loop);
-
-    struct weir_timer timer;
-    timer_start(&loop->timers, &timer, loop_deadline(loop, loop->linger), give_up_all);
-    while (rc == 0 && !list_is_empty(&loop->lingering))
-        rc = turn(loop);
-    timer_stop(&loop->timers, &timer);
+    }
+    timer_stop(&loop->timers, &limit);
     loop_running = NULL;
     return rc < 0 ? rc : loop->result;
 }

@@ -25,10 +25,11 @@ void stacks_close(struct stacks *stacks)
         struct slab *slab = stacks->slabs;
         stacks->slabs = slab->next;
         sys_unmap(slab->memory, slab->size);
+        sys_guards_gone(LIMIT_SLAB - stacks->fresh);
+        stacks->fresh = 0; /* only the first slab has any */
         free(slab);
     }
     stacks->free = NULL;
-    stacks->fresh = 0;
 }
 
 static int add_slab(struct stacks *stacks)

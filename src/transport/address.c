@@ -91,8 +91,8 @@ void name_open(struct name *name, int fd, bool peer)
     socklen_t length;
     *name = (struct name){ 0 };
     if (sys_socket_name(fd, peer, &address, &length) < 0)
-        return;
-    if (length <= sizeof name->inet && generic->sa_family != AF_UNIX)
+        name->text = strdup("");
+    else if (length <= sizeof name->inet && generic->sa_family != AF_UNIX)
         memcpy(&name->inet, &address, length);
     else
         name->text = address_text(generic, length);
