@@ -31,7 +31,7 @@ struct settings {
     unsigned threads;
     weir_duration grace;
     atomic_uint threads_waiting;
-    atomic_bool failure_told;
+    bool failure_told; /* under the lock of stderr */
 };
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -219,9 +219,12 @@ static int listen_at_all(struct listeners *listeners)
     for (size_t i = 0; i < settings->address_count; i++) {
         int rc = listen_at(listeners, i);
         if (rc < 0) {
-            if (!atomic_exchange(&settings->failure_told, true))
+            flockfile(stderr); /* no thread exits before it is told, and told once */
+            if (!settings->failure_told)
                 fprintf(stderr, "%s: cannot listen on %s: %s\n", settings->tool->name,
                         settings->addresses[i].text, weir_strerror(rc));
+            settings->failure_told = true;
+            funlockfile(stderr);
             return rc;
         }
     }
