@@ -438,6 +438,40 @@ TaskTest(writer, write_all_by_two_tasks_cancelled)
     return 0;
 }
 
+/* What ends a stream leaves with its last bytes: one chain, and no system call of its own. */
+TaskTest(writer, close_is_linked_to_the_last_send)
+{
+    struct pair pair;
+    pair_open_tcp(&pair, 0);
+    settle();
+    struct weir_metrics before = metrics_now();
+    expect_result(weir_write(pair.writer, "last words", 10), 0);
+    weir_close(pair.writer);
+    peer_expect(&pair, "last words");
+    peer_expect_eof(&pair);
+    uint64_t links = metrics_now().links - before.links;
+    cr_assert(TINY || links == 1, "%lu links", (unsigned long)links); /* TINY may lack the slot */
+    pair_close(&pair);
+    return 0;
+}
+
+/* The send fails, which cancels the close behind it: the stream still ends, with the error. */
+TaskTest(writer, close_linked_to_a_failing_send)
+{
+    struct pair pair;
+    pair_open_tcp(&pair, 0);
+    settle();
+    struct linger at_once = { .l_onoff = 1 };
+    cr_assert(eq(int, setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0));
+    close(pair.peer); /* the loop does not know yet */
+    pair.peer = -1;
+    expect_result(weir_write(pair.writer, "nobody hears", 12), 0);
+    weir_close(pair.writer);
+    int rc = weir_wait_closed(pair.writer);
+    cr_assert(rc == -ECONNRESET || rc == -EPIPE, "%d", rc);
+    return 0;
+}
+
 TaskTest(writer, write_all_ends_with_abort)
 {
     char *data = calloc(1, BIG);
