@@ -1517,17 +1517,15 @@ static int start_straggler(void *argument)
 
 /* A task that comes while the last streams close is a task like others: the run goes on until it has
  * returned, though it ends the last of them at once. */
-static struct {
-    int peer; /* of a stream that can't send what it has */
-    int result;
-} late = { -1, 1 };
+static int stuck_peer = -1; /* of a stream that can't send what it has */
+static int straggler_result = 1;
 
 static int end_the_last_stream(void *unused)
 {
     (void)unused;
-    close(late.peer);
-    late.result = weir_sleep(50 * MS);
-    return late.result;
+    close(stuck_peer);
+    straggler_result = weir_sleep(50 * MS);
+    return straggler_result;
 }
 
 static void *post_late(void *loop)
@@ -1544,7 +1542,7 @@ static int leave_a_stuck_stream(void *unused)
     static const char data[400 * 1000];
     pair_open(&pair, 0);
     pair_narrow(&pair);
-    late.peer = pair.peer;
+    stuck_peer = pair.peer;
     expect_result(weir_write(pair.writer, data, sizeof data), 0);
     pthread_t thread;
     cr_assert(eq(int, pthread_create(&thread, NULL, post_late, weir_this_loop()), 0));
@@ -1556,7 +1554,7 @@ Test(task, run_waits_for_a_task_posted_while_lingering, .timeout = 20)
 {
     struct weir_run_options options = { .linger = 10 * WEIR_SECOND };
     expect_result(weir_run(leave_a_stuck_stream, NULL, &options), 0);
-    expect_result(late.result, 0);
+    expect_result(straggler_result, 0);
 }
 
 /* The time that tasks have taken does not count twice. */
