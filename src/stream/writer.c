@@ -201,9 +201,7 @@ static int lend_all(struct weir_writer *writer, const void *data, size_t size)
                      .release = loan_returned },
         .writer = writer,
     };
-    int rc = task_interrupted(task_current());
-    if (rc == 0)
-        rc = chain_append(queue_of(writer), &loan.segment, data, size);
+    int rc = chain_append(queue_of(writer), &loan.segment, data, size);
     if (rc < 0)
         return rc;
     writer_queued(writer);
@@ -217,14 +215,19 @@ static int lend_all(struct weir_writer *writer, const void *data, size_t size)
 PUBLIC int weir_write_all(struct weir_writer *writer, const void *data, size_t size)
 {
     struct stream *stream = stream_of_writer(writer);
+    if (task_current() == NULL)
+        return -EPERM;
     stream_enter(stream);
-    int rc = task_begin();
-    if (rc == 0)
-        rc = writer_check(writer);
-    if (rc == 0 && size > 0)
+    int interrupted = task_begin();
+    if (interrupted == 0)
+        interrupted = task_interrupted(task_current());
+    int rc = writer_check(writer);
+    if (rc == 0 && interrupted < 0)
+        rc = weir_write(writer, data, size); /* it stays queued, as when it is interrupted later */
+    else if (rc == 0 && size > 0)
         rc = lend_all(writer, data, size);
     stream_leave(stream);
-    return rc;
+    return rc < 0 ? rc : interrupted;
 }
 
 /* ---- Events ---------------------------------------------------------------------------------- */
