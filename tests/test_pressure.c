@@ -699,3 +699,37 @@ TaskTest(pressure, bulk_is_received_in_large_buffers)
     pair_close(&pair);
     return 0;
 }
+
+/* ---- More completions than the ring holds -------------------------------------------------------
+ * A ring of two slots has eight completions; a hundred streams receive at the same time. The kernel
+ * keeps those that do not fit, and ends the multishot receives that met the full queue. */
+
+enum { CROWDED = 100 };
+
+static int overflow(void *unused)
+{
+    (void)unused;
+    static struct pair pairs[CROWDED];
+    for (int i = 0; i < CROWDED; i++)
+        pair_open(&pairs[i], 0);
+    expect_result(weir_sleep(20 * MS), 0); /* until all are armed, two a turn */
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < CROWDED; i++)
+            cr_assert(eq(long, (long)send(pairs[i].peer, "news", 4, MSG_DONTWAIT), 4));
+        for (int i = 0; i < CROWDED; i++) {
+            struct weir_slice data;
+            expect_slice(weir_readexactly(pairs[i].reader, 4, &data), data, "news");
+        }
+    }
+    for (int i = 0; i < CROWDED; i++)
+        pair_close(&pairs[i]);
+    return 0;
+}
+
+Test(pressure, completion_queue_overflows, .timeout = 20)
+{
+    struct weir_run_options options = { .ring_entries = 2 };
+    struct weir_metrics before = metrics_now();
+    expect_result(run_with(&options, overflow, NULL), 0);
+    cr_assert(gt(u64, metrics_now().cq_overflows - before.cq_overflows, 0));
+}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -1381,6 +1382,36 @@ TaskTest(task, ten_thousand_at_once)
     expect_result(weir_group_wait(&group), 0);
     for (int i = 0; i < COUNT; i++)
         cr_assert(waiters[i].ended);
+    free(waiters);
+    return 0;
+}
+
+/* More than vm.max_map_count would allow, if each stack's guard split a mapping in two. */
+TaskTest(task, forty_thousand_at_once)
+{
+    enum { COUNT = (TINY ? 4000 : 40000) / FEWER };
+    struct utsname system;
+    int major = 0, minor = 0;
+    uname(&system);
+    sscanf(system.release, "%d.%d", &major, &minor);
+    if (major * 100 + minor < 613)
+        cr_skip("Linux %s has no MADV_GUARD_INSTALL (6.13)", system.release);
+    struct event_waiter *waiters = calloc(COUNT, sizeof *waiters);
+    struct weir_event event = { 0 };
+    struct weir_group group = { 0 };
+    for (int i = 0; i < COUNT; i++) {
+        waiters[i].event = &event;
+        start(&group, wait_event, &waiters[i]);
+    }
+    expect_result(weir_sleep(MS), 0);
+    FILE *maps = fopen("/proc/self/maps", "r");
+    int lines = 0;
+    for (int c; (c = getc(maps)) != EOF;)
+        lines += c == '\n';
+    fclose(maps);
+    cr_assert(lt(int, lines, COUNT / 2));
+    weir_event_set(&event);
+    expect_result(weir_group_wait(&group), 0);
     free(waiters);
     return 0;
 }
