@@ -1409,7 +1409,7 @@ TaskTest(task, forty_thousand_at_once)
     for (int c; (c = getc(maps)) != EOF;)
         lines += c == '\n';
     fclose(maps);
-    cr_assert(lt(int, lines, COUNT / 2));
+    cr_assert(FEWER > 1 || lines < COUNT / 2, "%d mappings", lines); /* TSan makes its own */
     weir_event_set(&event);
     expect_result(weir_group_wait(&group), 0);
     free(waiters);
