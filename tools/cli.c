@@ -117,7 +117,7 @@ static const struct option {
       "no HOST: every address of the machine; port 0: a free one;\n"
       "may be repeated" },
     { "--threads", "N", parse_threads,
-      "loops, one a thread (1); a Unix socket is served by one of them" },
+      "loops, one a thread, which share all listening sockets (1)" },
     { "--grace", "SECONDS", parse_grace,
       "how long clients may go on after SIGINT or SIGTERM (5);\n"
       "a second signal ends at once" },
