@@ -14,6 +14,12 @@
 /* Symbols of weir.h; all others stay inside the library. */
 #define PUBLIC __attribute__((visibility("default")))
 
+/* Has the processor fetch what will soon be read. Any address will do. */
+static inline void prefetch(const void *address)
+{
+    __builtin_prefetch(address);
+}
+
 static inline size_t min_size(size_t a, size_t b)
 {
     return a < b ? a : b;

@@ -257,6 +257,7 @@ static void complete_all(struct ring *ring)
     for (; head != tail; head++) {
         const struct io_uring_cqe *cqe = &cq->cqes[head & *cq->kring_mask];
         struct op *op = (struct op *)(uintptr_t)cqe->user_data;
+        prefetch((void *)(uintptr_t)cq->cqes[(head + 2) & *cq->kring_mask].user_data);
         if (op != NULL)
             op->complete(op, cqe->res, cqe->flags);
     }

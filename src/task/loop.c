@@ -70,6 +70,13 @@ static void run_ready(struct weir_loop *loop)
     struct list_node *last = loop->ready.last; /* who becomes ready now, has the next turn */
     for (struct list_node *node = NULL; node != last;) {
         node = list_take_first(&loop->ready);
+        if (node->next != NULL) { /* with a thousand tasks its stack is in no near cache */
+            const char *top =
+                container_of(node->next, struct weir_task, node)->context.stack_pointer;
+            prefetch(top);
+            prefetch(top + 64);
+            prefetch(top + 128);
+        }
         task_resume(container_of(node, struct weir_task, node));
     }
 }
