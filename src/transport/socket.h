@@ -45,7 +45,7 @@ struct socket {
     uint8_t links, links_done;
     int send_error;
     bool recall;           /* what is in flight is to come back, to be sent again or dropped */
-    bool recalled;         /* what is in flight is being cancelled, to be sent again */
+    bool recalled;         /* and its cancelling is queued */
     bool finish, finished; /* our direction: to be ended, has been */
 
     struct op close;
