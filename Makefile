@@ -4,9 +4,12 @@
 # change of compiler or flags rebuilds what is in one. The library's objects are joined into one, in
 # which only the names that begin with weir_ stay global, so that no other can collide with a
 # program's own; the tests, which look inside, link the objects themselves.
+#
+# libweir-tls is src/tls alone, and the only one that needs wolfSSL.
 
 SAN ?=
 TINY ?=
+TLS ?= 1
 V ?=
 T ?=
 WERROR ?= 1
@@ -22,12 +25,13 @@ tiny := $(filter-out 0,$(TINY))
 B := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(tiny),-tiny)
 machine := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 version := $(shell sed -n 's/^.define WEIR_VERSION "\(.*\)"/\1/p' include/weir.h)
-soname := libweir.so.0
+names := libweir $(if $(filter-out 0,$(TLS)),libweir-tls)
 libs := -luring -lpthread
+libs_tls := -lwolfssl -lpthread
 
 flags_cpp := -Iinclude -Isrc -D_GNU_SOURCE $(if $(tiny),-DWEIR_TINY) $(CPPFLAGS)
 flags_warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
-              -Wno-unused-parameter $(if $(filter-out 0,$(WERROR)),-Werror)
+              -Wno-unused-parameter -Wno-cpp $(if $(filter-out 0,$(WERROR)),-Werror)
 flags_san := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer \
               -Wno-maybe-uninitialized -Wno-format-truncation)
 flags_c := -std=c11 $(flags_warn) -fPIC -fvisibility=hidden -ftls-model=initial-exec -pthread \
@@ -36,13 +40,16 @@ flags_ld := -pthread $(flags_san) $(CFLAGS) $(LDFLAGS)
 
 # Of the context switches, the one for this machine.
 context := $(or $(wildcard src/task/context_$(machine).S),src/task/context_ucontext.c)
-sources := $(filter-out src/task/context_%,$(wildcard src/*/*.c)) $(wildcard $(context))
+sources := $(filter-out src/tls/% src/task/context_%,$(wildcard src/*/*.c)) $(wildcard $(context))
 objects := $(patsubst %,$(B)/obj/%.o,$(basename $(sources)))
+# Of the implementations of AES-GCM, the one whose header is there; the library is found at run time.
+aead := src/tls/aead_$(if $(wildcard /usr/include/intel-ipsec-mb.h),ipsec_mb,none).c
+objects_tls := $(patsubst %.c,$(B)/obj/%.o,$(filter-out src/tls/aead_%,$(wildcard src/tls/*.c)) $(aead))
 tools := $(patsubst tools/%.c,$(B)/bin/%,$(wildcard tools/weir-*.c))
 tool_parts := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tools/weir-%,$(wildcard tools/*.c)))
 examples := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
 benches := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
-test_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/test_*.c tests/harness*.c) \
+test_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/test_*.c tests/harness*.c tests/tls_*.c) \
                 $(if $(findstring thread,$(SAN)),tests/tsan_arena.c))
 tests := $(B)/tests/weir-tests
 
@@ -56,7 +63,7 @@ say = $(if $(Q),@printf '  %-5s%s\n' $(1) $(2))
 
 all: lib programs
 
-lib: $(B)/libweir.a $(B)/libweir.so
+lib: $(foreach name,$(names),$(B)/$(name).a $(B)/$(name).so)
 programs: $(tools) $(examples)
 bench-programs: $(benches)
 tests: $(tests)
@@ -65,7 +72,7 @@ lib programs bench-programs tests:
 
 help:
 	@echo 'Targets:'
-	@echo '  all           libweir.a, libweir.so, the tools and the examples, in $(B)/ (the default)'
+	@echo '  all           the libraries, the tools and the examples, in $(B)/ (the default)'
 	@echo '  run           install what is missing, build, serve HTTP, load it, print the numbers'
 	@echo '  test          the whole suite: what continuous integration runs'
 	@echo '  check         the tests of this build only; check T="reader/*" those that match'
@@ -80,26 +87,30 @@ help:
 	@echo 'Variables:'
 	@echo '  V=1  show the commands            DEPS=skip  never install a package'
 	@echo '  SAN=address,undefined  sanitize   TINY=1     tiny limits, to meet every edge in tests'
+	@echo '  TLS=0  with `make lib`, `make install`: without libweir-tls, and so without wolfSSL'
 	@echo '  WERROR=0  warnings do not fail    LOAD_SECONDS=5  how long `make run` loads the server'
 	@echo '  CC, CFLAGS, CPPFLAGS, LDFLAGS     as usual; CFLAGS is now: $(CFLAGS)'
 
 # ---- The library ---------------------------------------------------------------------------------
 
-$(B)/weir.o: $(objects)
+$(B)/libweir.o: $(objects)
+$(B)/libweir-tls.o: $(objects_tls)
+$(B)/libweir.o $(B)/libweir-tls.o:
 	$(call say,JOIN,$@)
-	$(Q)$(CC) -r -nostdlib -o $@ $(objects)
+	$(Q)$(CC) -r -nostdlib -o $@ $^
 	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='weir_*' $@
 
-$(B)/libweir.a: $(B)/weir.o
+$(B)/%.a: $(B)/%.o
 	$(call say,AR,$@)
 	$(Q)rm -f $@
 	$(Q)$(AR) rcs $@ $<
 
-$(B)/libweir.so: $(B)/weir.o
+$(B)/libweir-tls.so: libs := $(libs_tls)
+$(B)/%.so: $(B)/%.o
 	$(call say,LD,$@)
-	$(Q)$(CC) -shared -Wl,-soname,$(soname),-z,relro,-z,now$(if $(SAN),,$(comma)-z$(comma)defs) \
+	$(Q)$(CC) -shared -Wl,-soname,$*.so.0,-z,relro,-z,now$(if $(SAN),,$(comma)-z$(comma)defs) \
 	    -o $@ $< $(flags_ld) $(libs)
-	$(Q)ln -sf libweir.so $(B)/$(soname)
+	$(Q)ln -sf $*.so $(B)/$*.so.0
 
 $(B)/obj/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
@@ -112,32 +123,42 @@ $(B)/obj/%.o: %.S $(B)/flags
 	$(Q)$(CC) $(flags_cpp) $(flags_san) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # Changes when the compiler or its flags do, and then everything is rebuilt. The first time, it asks
-# for the one library that all of this stands on.
+# for the libraries that all of this stands on.
 $(B)/flags: export flags_now = $(CC) $(flags_cpp) $(flags_c) $(LDFLAGS)
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
 	@test -e $@ || tools/setup --have liburing.h $(CC)
+	@test -e $@ -o '$(TLS)' = 0 || tools/setup --have wolfssl/options.h $(CC)
 	@printf '%s\n' "$$flags_now" | cmp -s - $@ || printf '%s\n' "$$flags_now" >$@
 
 # ---- Programs ------------------------------------------------------------------------------------
 
-link = $(Q)mkdir -p $(@D) && $(CC) -o $@ $(filter %.o %.a,$^) $(flags_ld) $(libs)
+# Of libweir-tls and wolfSSL nothing is in a program that does not use them.
+link = $(Q)mkdir -p $(@D) && $(CC) -o $@ $(filter %.o %.a,$^) $(flags_ld) -Wl,--as-needed \
+       $(libs_more) $(libs_tls) $(libs)
+archives := $(B)/libweir-tls.a $(B)/libweir.a
 
-$(B)/bin/%: $(B)/obj/tools/%.o $(tool_parts) $(B)/libweir.a
+$(B)/bin/%: $(B)/obj/tools/%.o $(tool_parts) $(archives)
 	$(call say,LD,$@)
 	$(link)
 
-$(B)/examples/%: $(B)/obj/examples/%.o $(B)/libweir.a
+$(B)/examples/%: $(B)/obj/examples/%.o $(archives)
 	$(call say,LD,$@)
 	$(link)
 
-$(B)/bench/%: $(B)/obj/bench/%.o $(B)/libweir.a
+$(B)/bench/load_tls: libs_more := -lssl -lcrypto
+$(B)/bench/%: $(B)/obj/bench/%.o $(archives)
 	$(call say,LD,$@)
 	$(link)
 
-$(tests): $(test_objects) $(objects)
+$(B)/tests/interop-peer: $(B)/obj/tests/interop_peer.o $(archives)
 	$(call say,LD,$@)
-	$(link) -lcriterion
+	$(link)
+
+$(tests): libs_more := -lcriterion
+$(tests): $(test_objects) $(objects) $(objects_tls)
+	$(call say,LD,$@)
+	$(link)
 
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
@@ -170,8 +191,9 @@ check-format:
 check-layers:
 	@tools/check-layers
 
-check-seam: $(objects)
+check-seam: $(objects) $(objects_tls)
 	@tools/check-seam $(objects)
+	@tools/check-seam $(objects_tls)
 
 check-install:
 	@CC='$(CC)' tools/check-install
@@ -181,27 +203,34 @@ format:
 
 # ---- Installing ----------------------------------------------------------------------------------
 
-$(B)/weir.pc: include/weir.h FORCE
+pcs := $(patsubst lib%,$(B)/%.pc,$(names))
+$(B)/weir.pc: more := 'Name: weir' 'Description: asyncio streams for C on Linux, over io_uring' \
+    'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lweir' 'Libs.private: $(libs)'
+$(B)/weir-tls.pc: more := 'Name: weir-tls' 'Description: TLS for weir, on wolfSSL' \
+    'Requires: weir = $(version)' 'Libs: -L$${libdir} -lweir-tls' 'Libs.private: $(libs_tls)'
+$(pcs): include/weir.h FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
-	    'Name: weir' 'Description: asyncio streams for C on Linux, over io_uring' \
-	    'Version: $(version)' 'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lweir' \
-	    'Libs.private: $(libs)' >$@
+	    'Version: $(version)' $(more) >$@
 
-install: lib $(B)/weir.pc
+define install_library
+	install -m 644 $(B)/$(1).a $(DESTDIR)$(LIBDIR)/$(1).a
+	install -m 755 $(B)/$(1).so $(DESTDIR)$(LIBDIR)/$(1).so.$(version)
+	ln -sf $(1).so.$(version) $(DESTDIR)$(LIBDIR)/$(1).so.0
+	ln -sf $(1).so.0 $(DESTDIR)$(LIBDIR)/$(1).so
+
+endef
+
+install: lib $(pcs)
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
 	install -m 644 include/weir.h $(DESTDIR)$(INCLUDEDIR)/weir.h
-	install -m 644 $(B)/libweir.a $(DESTDIR)$(LIBDIR)/libweir.a
-	install -m 755 $(B)/libweir.so $(DESTDIR)$(LIBDIR)/libweir.so.$(version)
-	ln -sf libweir.so.$(version) $(DESTDIR)$(LIBDIR)/$(soname)
-	ln -sf $(soname) $(DESTDIR)$(LIBDIR)/libweir.so
-	install -m 644 $(B)/weir.pc $(DESTDIR)$(LIBDIR)/pkgconfig/weir.pc
+	$(foreach name,$(names),$(call install_library,$(name)))
+	install -m 644 $(pcs) $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(if $(DESTDIR),,-test "$$(id -u)" != 0 || ldconfig)
 
 uninstall:
-	rm -f $(DESTDIR)$(INCLUDEDIR)/weir.h $(DESTDIR)$(LIBDIR)/libweir.a \
-	    $(DESTDIR)$(LIBDIR)/libweir.so $(DESTDIR)$(LIBDIR)/$(soname) \
-	    $(DESTDIR)$(LIBDIR)/libweir.so.$(version) $(DESTDIR)$(LIBDIR)/pkgconfig/weir.pc
+	rm -f $(DESTDIR)$(INCLUDEDIR)/weir.h $(addprefix $(DESTDIR)$(LIBDIR)/,$(foreach name,$(names), \
+	    $(addprefix $(name).,a so so.0 so.$(version)) pkgconfig/$(name:lib%=%).pc))
 
 clean:
 	rm -rf build build-*

@@ -1,7 +1,9 @@
 /* weir: asyncio's streams for C on Linux, over io_uring.
  *
  * This header is the whole library, in the order in which a program meets it:
- * errors, running, tasks, time, connecting, reading, writing, servers, forwarding, metrics.
+ * errors, running, tasks, time, connecting, reading, writing, TLS, servers, forwarding, metrics.
+ *
+ * It needs libweir, and, for the five functions weir_tls_...(), libweir-tls (pkg-config weir-tls).
  *
  * Rules that hold everywhere, so that no function repeats them:
  *
@@ -16,7 +18,8 @@
  *              weir_server_wait_closed() a server. What a task still owns when it returns is closed
  *              (with its queued data sent) and freed for it. Ending NULL does nothing.
  *   Options    A pointer to a struct of options may be NULL, and a zeroed field is its default.
- *   Threads    An object belongs to the thread that made it; no function here takes a lock.
+ *   Threads    An object belongs to the thread that made it; no function here takes a lock. The
+ *              exception is struct weir_tls, which all threads may share.
  *   Names      A member whose name ends in _ is the library's own.
  */
 #ifndef WEIR_H
@@ -31,7 +34,7 @@
 extern "C" {
 #endif
 
-#define WEIR_VERSION "0.1.0"
+#define WEIR_VERSION "0.2.0"
 const char *weir_version(void); /* of the library that is linked, static storage */
 
 /* ---- Errors ---------------------------------------------------------------------------------- */
@@ -44,6 +47,17 @@ enum {
     WEIR_RING_BLOCKED = -4100,  /* io_uring is refused, as by a container's seccomp profile */
     WEIR_RING_MISSING = -4101,  /* the kernel is older than 6.1, or a filter hides io_uring */
     WEIR_RING_MEMORY = -4102,   /* RLIMIT_MEMLOCK or memory does not allow a ring of that size */
+
+    WEIR_TLS_HANDSHAKE = -4103,   /* nothing in common (version, cipher, ALPN), or a bad message */
+    WEIR_TLS_ALERT = -4104,       /* the peer refused, by a fatal alert */
+    WEIR_TLS_PLAINTEXT = -4105,   /* the peer does not speak TLS */
+    WEIR_TLS_UNTRUSTED = -4106,   /* no authority that is trusted vouches for the certificate */
+    WEIR_TLS_EXPIRED = -4107,     /* the certificate is not valid now */
+    WEIR_TLS_HOSTNAME = -4108,    /* the certificate is for another name */
+    WEIR_TLS_CERTIFICATE = -4109, /* it is missing, broken, or not for this purpose */
+    WEIR_TLS_TRUNCATED = -4110, /* the connection ended without close_notify: data may be missing */
+    WEIR_TLS_RECORD = -4111,    /* a record that does not decrypt, or may not come */
+    WEIR_TLS_FILE = -4112,      /* a certificate or key file holds none, or they do not match */
 };
 
 const char *weir_strerror(ssize_t error); /* cause and remedy; static storage, never NULL */
@@ -149,23 +163,30 @@ ssize_t weir_timeout_stop(struct weir_timeout *timeout, ssize_t result);
 
 /* ---- Connecting (open_connection, open_unix_connection) -------------------------------------- */
 
-/* The two halves of one stream: TCP or a Unix socket. One task may read while another writes. A
- * stream keeps its first failure, and every later call on it returns that one (a reader first
- * delivers what it has received), so that a conversation may be checked once, at its end, by
- * weir_wait_closed(). */
+/* The two halves of one stream: TCP, a Unix socket, or TLS over either. One task may read while
+ * another writes. A stream keeps its first failure, and every later call on it returns that one (a
+ * reader first delivers what it has received), so that a conversation may be checked once, at its
+ * end, by weir_wait_closed(). */
 struct weir_reader;
 struct weir_writer;
+struct weir_tls; /* see TLS, below */
 
 struct weir_connect_options {
-    size_t limit;                       /* the reader's, in bytes, asyncio's `limit`; 0: 64 KiB */
-    int family, proto, flags;           /* as getaddrinfo's hints */
-    const char *local_host;             /* `local_addr`, of the same family; NULL: any */
-    uint16_t local_port;                /* 0: the kernel chooses */
-    weir_duration happy_eyeballs_delay; /* RFC 8305; 0: 250 ms; negative: one at a time */
-    int interleave;                     /* first addresses of one family before the next; 0: 1 */
+    size_t limit;                        /* the reader's, in bytes, asyncio's `limit`; 0: 64 KiB */
+    struct weir_tls *tls;                /* `ssl`: a client's; NULL: plain */
+    const char *server_hostname;         /* whom the certificate must name; NULL: the host */
+    weir_duration tls_handshake_timeout; /* `ssl_handshake_timeout`; 0: 60 s */
+    weir_duration tls_shutdown_timeout;  /* `ssl_shutdown_timeout`; 0: 30 s */
+    int family, proto, flags;            /* as getaddrinfo's hints */
+    const char *local_host;              /* `local_addr`, of the same family; NULL: any */
+    uint16_t local_port;                 /* 0: the kernel chooses */
+    weir_duration happy_eyeballs_delay;  /* RFC 8305; 0: 250 ms; negative: one at a time */
+    int interleave;                      /* first addresses of one family before the next; 0: 1 */
 };
 
-/* Waits until connected. With several addresses they are raced (RFC 8305): the next starts when one
+/* Waits until connected, and through the TLS handshake where options ask for one (then also a
+ * WEIR_TLS_ code, -ETIMEDOUT past its timeout, -EINVAL for TLS options without `tls`).
+ * With several addresses they are raced (RFC 8305): the next starts when one
  * fails or the delay has passed, and every loser's socket is closed before this returns. If all
  * fail, the error is the one most of them share, the first such. `host` may be a name or a literal,
  * NULL or "" is the loopback. WEIR_UNRESOLVED, -ECONNREFUSED, -EHOSTUNREACH, -EADDRNOTAVAIL for the
@@ -175,13 +196,14 @@ int weir_open_connection(const char *host, uint16_t port,
                          struct weir_reader **ret_reader, struct weir_writer **ret_writer);
 
 /* Waits until connected; for room in the listener's backlog, too. A path that begins with '@' is an
- * abstract name. -ENOENT, -ECONNREFUSED, -ENAMETOOLONG, ... */
+ * abstract name. TLS needs a server_hostname here. -ENOENT, -ECONNREFUSED, -ENAMETOOLONG, ... */
 int weir_open_unix_connection(const char *path, const struct weir_connect_options *options,
                               struct weir_reader **ret_reader, struct weir_writer **ret_writer);
 
 /* `sock=`: a connected stream socket of any family. The stream owns `fd` unless this fails, and
- * makes it blocking for poll-driven io_uring. -EBADF, -ENOTSOCK, -EINVAL for another type,
- * -ENOTCONN, -EEXIST for an fd that a live stream already owns. */
+ * makes it blocking for poll-driven io_uring. TLS needs a server_hostname here; when its handshake
+ * fails, `fd` is closed. -EBADF, -ENOTSOCK, -EINVAL for another type, -ENOTCONN, -EEXIST for an fd
+ * that a live stream already owns. */
 int weir_open_socket(int fd, const struct weir_connect_options *options,
                      struct weir_reader **ret_reader, struct weir_writer **ret_writer);
 
@@ -260,8 +282,10 @@ int weir_drain(struct weir_writer *writer);
  * Interrupted, what has not left yet is copied and stays queued. */
 int weir_write_all(struct weir_writer *writer, const void *data, size_t size);
 
+/* Ends our direction once the queue has left; over TLS by close_notify. -EOPNOTSUPP over TLS 1.2,
+ * which cannot end one direction alone, as weir_can_write_eof() says beforehand. */
 bool weir_can_write_eof(const struct weir_writer *writer);
-int weir_write_eof(struct weir_writer *writer); /* ends our direction once the queue has left */
+int weir_write_eof(struct weir_writer *writer);
 
 void weir_close(struct weir_writer *writer); /* starts closing; queued data still leaves */
 void weir_abort(struct weir_writer *writer); /* drops queued data */
@@ -284,10 +308,81 @@ void weir_resume_reading(struct weir_reader *reader);
 bool weir_is_reading(const struct weir_reader *reader);
 
 /* get_extra_info: "peername" and "sockname" as "127.0.0.1:80", "[::1]:80", a path, "@abstract",
- * or "" for an unnamed Unix socket, and for a peer that had gone before it could be asked. Held
- * by the stream for its lifetime, also after it has closed; NULL for a name it does not have. */
+ * or "" for an unnamed Unix socket, and for a peer that had gone before it could be asked. Over TLS
+ * also
+ *   "version"          "TLSv1.3" or "TLSv1.2"
+ *   "cipher"           as "TLS_AES_128_GCM_SHA256"
+ *   "alpn"             the protocol agreed on
+ *   "resumed"          "true" or "false"
+ *   "server_hostname"  a client's: whom it asked for; a server's: whom its client did (SNI)
+ *   "peercert"         the peer's certificate, PEM; and of it
+ *   "peercert_subject", "peercert_issuer", "peercert_names" (subjectAltName), each one line
+ *   "record_path"      how its records are protected: "in place" (libipsec-mb, no copy), "callback"
+ *                      (libipsec-mb beneath wolfSSL) or "software" (wolfSSL)
+ * Held by the stream for its lifetime, also after it has closed; NULL for what it does not have. */
 const char *weir_get_extra_info(const struct weir_writer *writer, const char *name);
 int weir_fileno(const struct weir_writer *writer); /* get_extra_info("socket"); -1 once closing */
+
+/* ---- TLS (ssl.SSLContext, start_tls) --------------------------------------------------------- */
+
+struct weir_tls_certificate {
+    const char *certificate_file; /* PEM: the certificate, then those that vouch for it */
+    const char *key_file;         /* PEM, not encrypted */
+};
+
+enum { WEIR_TLS_1_2 = 2, WEIR_TLS_1_3 = 3 };
+
+/* Safe unless told otherwise: TLS 1.2 or later, AEAD ciphers only, the peer's certificate and name
+ * checked. What weakens that begins with insecure_. */
+struct weir_tls_options {
+    const char *ca_file;          /* whom to trust (PEM); NULL, for clients only: the system's */
+    const char *certificate_file; /* our own, as above; a server needs one */
+    const char *key_file;
+    const struct weir_tls_certificate *more_certificates; /* a server's for other names, ended by a
+                                    zeroed one: the first that names whom the client asks for (SNI),
+                                    else the one above */
+    const char *const *alpn;         /* protocols, best first, ended by NULL; NULL: no ALPN */
+    int minimum_version;             /* WEIR_TLS_1_3; 0: WEIR_TLS_1_2 */
+    bool request_client_certificate; /* verify_mode CERT_OPTIONAL: none is fine, a bad one is not */
+    bool require_client_certificate; /* CERT_REQUIRED */
+    bool no_session_tickets;         /* every handshake a full one */
+    bool no_hardware_aes;            /* leave AES-GCM to wolfSSL even where libipsec-mb is there */
+    bool insecure_skip_verification; /* any certificate will do, for any name */
+    bool insecure_skip_hostname;     /* any name will do */
+    bool insecure_allow_truncation;  /* an end without close_notify is an end */
+};
+
+/* A context (SSLContext): for any number of streams, in any thread, also made outside of a loop. It
+ * blocks: files are read now. -ENOENT, -EACCES, ... for a file that does not open, WEIR_TLS_FILE
+ * for what is in it, -EINVAL for options that contradict one another, -ENOMEM. */
+int weir_tls_client(const struct weir_tls_options *options, struct weir_tls **ret_tls);
+int weir_tls_server(const struct weir_tls_options *options, struct weir_tls **ret_tls);
+
+/* The client context of all defaults (`ssl=True`); never NULL and never freed. It is made when
+ * first connected with, which then reports why it cannot be. The environment's SSL_CERT_FILE, if
+ * set, names the authorities in place of the system's, here and wherever those are meant. */
+struct weir_tls *weir_tls_default(void);
+
+/* Reads the files again: streams that begin from now on use what is in them, and live ones go on.
+ * On failure the former stay in use. Blocks. Errors as above. */
+int weir_tls_reload(struct weir_tls *tls);
+
+/* Streams that use it keep what they need. */
+void weir_tls_free(struct weir_tls *tls);
+
+struct weir_start_tls_options {
+    const char *server_hostname; /* as a client: whom the certificate must name; NULL: the host that
+                                    weir_open_connection() was given */
+    weir_duration tls_handshake_timeout, tls_shutdown_timeout; /* 0: 60 s, 30 s */
+};
+
+/* StreamWriter.start_tls: upgrades a live stream in place, as client or server as `tls` says. What
+ * was written before leaves before, in plain text; what has been received and not read goes to TLS,
+ * never to the reader. Waits for the handshake. If it fails, is cancelled or times out, the stream
+ * is lost. -EBUSY while another task reads or is inside weir_write_all(), -EINVAL without a name to
+ * check. */
+int weir_start_tls(struct weir_writer *writer, struct weir_tls *tls,
+                   const struct weir_start_tls_options *options);
 
 /* ---- Servers (start_server, start_unix_server, Server) --------------------------------------- */
 
@@ -298,7 +393,9 @@ typedef void weir_client_connected_fn(struct weir_reader *reader, struct weir_wr
                                       void *argument);
 
 struct weir_server_options {
-    size_t limit;             /* each client's reader's; 0: 64 KiB */
+    size_t limit;         /* each client's reader's; 0: 64 KiB */
+    struct weir_tls *tls; /* `ssl`: a server's; clients are let in after its handshake */
+    weir_duration tls_handshake_timeout, tls_shutdown_timeout; /* 0: 60 s, 30 s */
     const char *const *hosts; /* several hosts to listen on, ended by NULL; then `host` is NULL */
     int family, flags;        /* as getaddrinfo's hints; flags 0: AI_PASSIVE */
     int backlog;              /* 0: 100, as asyncio's */
@@ -372,6 +469,8 @@ struct weir_metrics {
     uint64_t buffers_received, buffers_missed;     /* filled by the kernel; ENOBUFS */
     uint64_t reads_paused, drains_waited;          /* by the limit; by a watermark */
     uint64_t connections_accepted, accepts_failed; /* failed: EMFILE, ENOMEM, ... */
+    uint64_t tls_handshakes, tls_resumed;          /* completed; of those by a session ticket */
+    uint64_t tls_failures;                         /* streams that TLS ended with an error */
     /* now */
     uint64_t tasks_open, streams_open, segments_open; /* segments: heap buffers and lent ones */
 };

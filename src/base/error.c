@@ -27,6 +27,33 @@ static const char *own_error(ssize_t error)
     case WEIR_RING_MEMORY:
         return "No memory for the ring: raise RLIMIT_MEMLOCK (ulimit -l), or ask for fewer "
                "ring_entries";
+    case WEIR_TLS_HANDSHAKE:
+        return "TLS handshake failed: no version, cipher or protocol (ALPN) in common with the "
+               "peer, or it sent a malformed message";
+    case WEIR_TLS_ALERT:
+        return "The peer refused TLS by a fatal alert: it does not accept our certificate, the "
+               "name asked for, or what we offer (its log tells)";
+    case WEIR_TLS_PLAINTEXT:
+        return "The peer does not speak TLS: check the port, or whether it wants start_tls first";
+    case WEIR_TLS_UNTRUSTED:
+        return "The peer's certificate is of no trusted authority: name its authority as ca_file, "
+               "or have the peer send its intermediate certificates";
+    case WEIR_TLS_EXPIRED:
+        return "The peer's certificate has expired or is not valid yet: check it, and this "
+               "machine's clock";
+    case WEIR_TLS_HOSTNAME:
+        return "The peer's certificate is for another name: connect to a name that it has, or set "
+               "server_hostname to one";
+    case WEIR_TLS_CERTIFICATE:
+        return "The peer's certificate is missing, malformed, wrongly signed, or not for this use";
+    case WEIR_TLS_TRUNCATED:
+        return "The connection ended without TLS's own end (close_notify): data may be missing";
+    case WEIR_TLS_RECORD:
+        return "A TLS record that does not decrypt, or may not come here: the connection was "
+               "tampered with, or the peer is broken";
+    case WEIR_TLS_FILE:
+        return "A certificate, key or authority file does not hold what it should (PEM, the key "
+               "not encrypted), or key and certificate do not belong together";
     }
     return NULL;
 }

@@ -15,11 +15,17 @@ enum {
     LIMIT_LINGER = 5,           /* s that closing streams may outlive the last task */
     LIMIT_ACCEPT_BACKOFF = 100, /* ms after EMFILE, doubling */
     LIMIT_ACCEPT_BACKOFF_MAX = 1000,
-    LIMIT_FDS_SPARED = 32, /* fds that connections leave to the rest of the program */
-    LIMIT_WORKERS = 8,     /* helper threads a loop, for blocking calls */
-    LIMIT_WORKER_IDLE = 2, /* s that an idle one waits for more work */
-    LIMIT_ADDRESSES = 64,  /* tried of one name */
-    LIMIT_LINKS = 8,       /* sendmsg operations in one linked chain */
+    LIMIT_FDS_SPARED = 32,        /* fds that connections leave to the rest of the program */
+    LIMIT_WORKERS = 8,            /* helper threads a loop, for blocking calls */
+    LIMIT_WORKER_IDLE = 2,        /* s that an idle one waits for more work */
+    LIMIT_ADDRESSES = 64,         /* tried of one name */
+    LIMIT_LINKS = 8,              /* sendmsg operations in one linked chain */
+    LIMIT_TLS_HANDSHAKE = 60,     /* s, as asyncio's ssl_handshake_timeout */
+    LIMIT_TLS_SHUTDOWN = 30,      /* s, as asyncio's ssl_shutdown_timeout */
+    LIMIT_TLS_REFUSAL = 2,        /* s that a peer may take to receive our fatal alert */
+    LIMIT_TLS_IDLE = 32,          /* records in a row that bring no data */
+    LIMIT_TLS_AHEAD = 128 * 1024, /* bytes of records that wait below, not sealed too early */
+    LIMIT_TLS_SESSIONS = 64,      /* that a client context keeps, to resume them */
 };
 
 #ifdef WEIR_TINY
@@ -34,10 +40,11 @@ enum {
     LIMIT_SEGMENT = 16,    /* a heap segment that small writes are packed into */
     LIMIT_LINK_PIECES = 2, /* pieces, and about how many bytes, of one link */
     LIMIT_LINK_BYTES = 48,
-    LIMIT_BATCHES = 4, /* links prepared a turn */
-    LIMIT_SLAB = 4,    /* stacks mapped at a time */
-    LIMIT_SPARE = 4,   /* freed objects of a kind kept for reuse */
-    LIMIT_BUDGET = 3,  /* calls that need not wait before a task yields */
+    LIMIT_BATCHES = 4,  /* links prepared a turn */
+    LIMIT_SLAB = 4,     /* stacks mapped at a time */
+    LIMIT_SPARE = 4,    /* freed objects of a kind kept for reuse */
+    LIMIT_BUDGET = 3,   /* calls that need not wait before a task yields */
+    LIMIT_TLS_KEY = 40, /* records sealed with one key */
 };
 #else
 enum {
@@ -55,6 +62,7 @@ enum {
     LIMIT_SLAB = 64,
     LIMIT_SPARE = 256,
     LIMIT_BUDGET = 64,
+    LIMIT_TLS_KEY = 1 << 24, /* RFC 8446, 5.5: 2^24.5 */
 };
 #endif
 

@@ -21,7 +21,9 @@ static int check(weir_client_connected_fn *client_connected,
         return -EINVAL;
     if (options != NULL && (options->limit > SIZE_MAX / 4 || options->backlog < 0))
         return -EINVAL;
-    return task_interrupted(task);
+    struct secure_options wishes = server_secure_options(options);
+    int rc = secure_check(&wishes, true, NULL);
+    return rc < 0 ? rc : task_interrupted(task);
 }
 
 /* The server owns `fd` from here on, or, -errno, does not. */

@@ -1,6 +1,8 @@
 /* Opening streams: open_connection, open_unix_connection, sock=. */
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
 #include <weir.h>
 
 #include "base/limits.h"
@@ -13,21 +15,54 @@
 
 static const struct weir_connect_options defaults;
 
-/* The stream owns `fd` from here on, or it is closed. */
-static int hand_out(int fd, const struct weir_connect_options *options,
+static struct secure_options secure_options_of(const struct weir_connect_options *options)
+{
+    return (struct secure_options){
+        .tls = options->tls,
+        .server_hostname = options->server_hostname,
+        .handshake_timeout = options->tls_handshake_timeout,
+        .shutdown_timeout = options->tls_shutdown_timeout,
+    };
+}
+
+/* The stream owns `fd` from here on, unless this returns NULL, without memory. `host`, which may be
+ * NULL, is whom a later start_tls checks. */
+static struct stream *make_stream(int fd, const struct weir_connect_options *options,
+                                  const char *host)
+{
+    char *copy = host != NULL ? strdup(host) : NULL;
+    if (host != NULL && copy == NULL)
+        return NULL;
+    struct stream *stream = stream_new(task_current()->loop, fd, options->limit, sizeof *stream);
+    if (stream == NULL)
+        free(copy);
+    else
+        stream->host = copy;
+    return stream;
+}
+
+/* Through the TLS handshake, if there is to be one; a stream that fails it is let go. */
+static int hand_out(struct stream *stream, const struct weir_connect_options *options,
                     struct weir_reader **ret_reader, struct weir_writer **ret_writer)
 {
-    struct weir_task *task = task_current();
-    struct stream *stream = stream_new(task->loop, fd, options->limit, sizeof *stream);
-    if (stream == NULL)
-        return -ENOMEM;
-    stream_own(stream, task);
+    struct secure_options wishes = secure_options_of(options);
+    if (options->tls != NULL) {
+        stream_enter(stream);
+        int rc = stream_secure_and_wait(stream, &wishes);
+        if (rc < 0)
+            stream_release(stream);
+        stream_leave(stream);
+        if (rc < 0)
+            return rc;
+    }
+    stream_own(stream, task_current());
     *ret_reader = &stream->reader;
     *ret_writer = &stream->writer;
     return 0;
 }
 
-static int begin(const struct weir_connect_options **options)
+/* `host` is whom the certificate must name, if server_hostname does not say. */
+static int begin(const struct weir_connect_options **options, const char *host)
 {
     struct weir_task *task = task_current();
     if (task == NULL)
@@ -36,7 +71,9 @@ static int begin(const struct weir_connect_options **options)
         *options = &defaults;
     if ((*options)->limit > SIZE_MAX / 4 || (*options)->interleave < 0)
         return -EINVAL;
-    return task_interrupted(task);
+    struct secure_options wishes = secure_options_of(*options);
+    int rc = secure_check(&wishes, false, host);
+    return rc < 0 ? rc : task_interrupted(task);
 }
 
 /* ---- TCP ------------------------------------------------------------------------------------- */
@@ -60,7 +97,8 @@ PUBLIC int weir_open_connection(const char *host, uint16_t port,
                                 const struct weir_connect_options *options,
                                 struct weir_reader **ret_reader, struct weir_writer **ret_writer)
 {
-    int rc = begin(&options);
+    const char *name = host != NULL && host[0] != '\0' ? host : "localhost";
+    int rc = begin(&options, name);
     if (rc < 0)
         return rc;
     struct addrinfo hints = { .ai_flags = options->flags,
@@ -82,11 +120,12 @@ PUBLIC int weir_open_connection(const char *host, uint16_t port,
         sys_resolve_free(local);
     if (rc < 0)
         return rc;
-    int fd = rc;
-    rc = hand_out(fd, options, ret_reader, ret_writer);
-    if (rc < 0)
-        sys_close(fd);
-    return rc;
+    struct stream *stream = make_stream(rc, options, name);
+    if (stream == NULL) {
+        sys_close(rc);
+        return -ENOMEM;
+    }
+    return hand_out(stream, options, ret_reader, ret_writer);
 }
 
 /* ---- Unix sockets ---------------------------------------------------------------------------- */
@@ -114,7 +153,7 @@ PUBLIC int weir_open_unix_connection(const char *path, const struct weir_connect
 {
     struct sockaddr_un address;
     socklen_t length;
-    int rc = begin(&options);
+    int rc = begin(&options, NULL);
     if (rc == 0)
         rc = address_of_path(path, &address, &length);
     if (rc < 0)
@@ -123,11 +162,12 @@ PUBLIC int weir_open_unix_connection(const char *path, const struct weir_connect
     if (fd < 0)
         return fd;
     rc = connect_patiently(fd, &address, length);
-    if (rc == 0)
-        rc = hand_out(fd, options, ret_reader, ret_writer);
-    if (rc < 0)
+    struct stream *stream = rc == 0 ? make_stream(fd, options, NULL) : NULL;
+    if (stream == NULL) {
         sys_close(fd);
-    return rc;
+        return rc < 0 ? rc : -ENOMEM;
+    }
+    return hand_out(stream, options, ret_reader, ret_writer);
 }
 
 /* ---- A socket of the caller's ---------------------------------------------------------------- */
@@ -138,7 +178,7 @@ PUBLIC int weir_open_socket(int fd, const struct weir_connect_options *options,
     struct sockaddr_storage peer;
     socklen_t length;
     int family = AF_UNSPEC;
-    int rc = begin(&options);
+    int rc = begin(&options, NULL);
     if (rc == 0)
         rc = sys_socket_check(fd, &family);
     if (rc == 0)
@@ -151,5 +191,6 @@ PUBLIC int weir_open_socket(int fd, const struct weir_connect_options *options,
         return rc;
     if (family == AF_INET || family == AF_INET6)
         sys_set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    return hand_out(fd, options, ret_reader, ret_writer);
+    struct stream *stream = make_stream(fd, options, NULL);
+    return stream != NULL ? hand_out(stream, options, ret_reader, ret_writer) : -ENOMEM;
 }

@@ -66,6 +66,29 @@ static void close_held(struct weir_server *server)
     server->held_count = 0;
 }
 
+/* From now on the handler's task owns the stream. */
+static void start_handler(struct stream *stream)
+{
+    struct client *client = container_of(stream, struct client, stream);
+    client->task = task_start(client->server->loop, client_main, client);
+    if (client->task != NULL) {
+        stream->released = false;
+        stream_own(stream, client->task);
+    } else {
+        stream_abort(stream);
+    }
+}
+
+/* While nobody owns it, it goes when it is closed. */
+static void secure_client(struct client *client)
+{
+    struct secure_options wishes = server_secure_options(&client->server->options);
+    client->stream.secured = start_handler;
+    int rc = stream_secure(&client->stream, &wishes);
+    if (rc < 0)
+        stream_fail(&client->stream, rc);
+}
+
 static void start_client(struct weir_server *server, int fd)
 {
     struct client *client =
@@ -78,13 +101,11 @@ static void start_client(struct weir_server *server, int fd)
     client->stream.gone = client_gone;
     list_append(&server->clients, &client->node);
     server->open++;
-    client->task = task_start(server->loop, client_main, client);
-    if (client->task != NULL) {
-        stream_own(&client->stream, client->task);
-    } else {
-        stream_abort(&client->stream);
-        stream_release(&client->stream);
-    }
+    client->stream.released = true;
+    if (server->options.tls != NULL)
+        secure_client(client);
+    else
+        start_handler(&client->stream);
 }
 
 void server_let_in(struct weir_server *server, int fd)
@@ -119,6 +140,18 @@ static void client_gone(struct stream *stream)
 }
 
 /* ---- Life ------------------------------------------------------------------------------------ */
+
+struct secure_options server_secure_options(const struct weir_server_options *options)
+{
+    static const struct weir_server_options none;
+    if (options == NULL)
+        options = &none;
+    return (struct secure_options){
+        .tls = options->tls,
+        .handshake_timeout = options->tls_handshake_timeout,
+        .shutdown_timeout = options->tls_shutdown_timeout,
+    };
+}
 
 struct weir_server *server_new(weir_client_connected_fn *client_connected, void *argument,
                                const struct weir_server_options *options)

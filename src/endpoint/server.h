@@ -52,7 +52,7 @@ struct client {
     struct stream stream;
     struct weir_server *server;
     struct list_node node;
-    struct weir_task *task; /* the handler's, until it returns */
+    struct weir_task *task; /* the handler's, until it returns; NULL also before it starts */
 };
 
 /* server.c */
@@ -61,6 +61,7 @@ void server_listener_closed(struct weir_server *server);
 struct weir_server *server_new(weir_client_connected_fn *client_connected, void *argument,
                                const struct weir_server_options *options);
 void server_free(struct weir_server *server);
+struct secure_options server_secure_options(const struct weir_server_options *options);
 
 /* Begins to serve, unless told not to, and hands it to the current task. -errno: it is freed. */
 int server_launch(struct weir_server *server, struct weir_server **ret_server);

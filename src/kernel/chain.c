@@ -103,6 +103,27 @@ static void write_behind(struct chain *chain, const char *data, size_t size)
     chain->size += size;
 }
 
+char *chain_extend(struct chain *chain, size_t size, size_t more)
+{
+    struct piece *piece = chain->last;
+    if (room_behind(piece) < size) {
+        struct weir_segment *segment = segment_new(size + more);
+        if (segment == NULL)
+            return NULL;
+        piece = piece_new(segment, segment->data, 0);
+        if (piece == NULL) {
+            segment_drop(segment);
+            return NULL;
+        }
+        link_piece(chain, piece);
+    }
+    char *room = piece->segment->data + piece->segment->used;
+    piece->segment->used += size;
+    piece->size += size;
+    chain->size += size;
+    return room;
+}
+
 int chain_copy(struct chain *chain, const void *data, size_t size)
 {
     size_t packed = min_size(size, room_behind(chain->last));
@@ -193,6 +214,25 @@ void chain_peek(const struct chain *chain, void *buffer, size_t n)
         to += part;
         n -= part;
     }
+}
+
+unsigned chain_vector(const struct chain *chain, size_t skip, size_t size, struct iovec *vector,
+                      unsigned most)
+{
+    unsigned count = 0;
+    for (const struct piece *piece = chain->first; size > 0; piece = piece->next) {
+        if (skip >= piece->size) {
+            skip -= piece->size;
+            continue;
+        }
+        if (count == most)
+            return 0;
+        size_t part = min_size(size, piece->size - skip);
+        vector[count++] = (struct iovec){ (char *)(uintptr_t)piece->data + skip, part };
+        size -= part;
+        skip = 0;
+    }
+    return count;
 }
 
 /* ---- Joining --------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <weir.h>
 
 #include "kernel/segment.h"
@@ -33,6 +34,10 @@ int chain_append(struct chain *chain, struct weir_segment *segment, const char *
  * added. */
 int chain_copy(struct chain *chain, const void *data, size_t size);
 
+/* Appends `size` bytes that lie together, for the caller to fill in at once. With `more` to come
+ * soon, there is room for that, too. NULL without memory. */
+char *chain_extend(struct chain *chain, size_t size, size_t more);
+
 /* Moves the first `n` bytes, or all if there are fewer, to the end of `to`. -ENOMEM: a part has
  * moved, in order. */
 int chain_move(struct chain *to, struct chain *from, size_t n);
@@ -50,6 +55,11 @@ int chain_gather(struct chain *chain, size_t n, size_t capacity);
 
 /* Copies the first `n` bytes, which are there, to `buffer`; they stay. */
 void chain_peek(const struct chain *chain, void *buffer, size_t n);
+
+/* Where the `size` bytes behind the first `skip` lie, which are there: fills `vector`, returns the
+ * count; 0 if they lie in more than `most` pieces. */
+unsigned chain_vector(const struct chain *chain, size_t skip, size_t size, struct iovec *vector,
+                      unsigned most);
 
 /* Replaces every view of `segment` by a copy. -ENOMEM: some are left. */
 int chain_disown(struct chain *chain, const struct weir_segment *segment);

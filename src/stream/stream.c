@@ -16,7 +16,8 @@ static void free_if_done(struct stream *stream)
     chain_clear(&stream->reader.in);
     if (stream->reader.lent != NULL)
         segment_drop(stream->reader.lent);
-    socket_free_names(&stream->socket);
+    stream->transport->ops->free(stream->transport);
+    free(stream->host);
     free(stream);
 }
 
@@ -65,6 +66,11 @@ void stream_release(struct stream *stream)
 
 /* ---- The transport's events ------------------------------------------------------------------ */
 
+static void on_opened(void *user)
+{
+    secure_opened(user);
+}
+
 static void on_received(void *user, struct weir_segment *segment, const char *data, size_t size)
 {
     reader_received(user, segment, data, size);
@@ -89,6 +95,7 @@ static void on_lost(void *user, int error)
         stream->error = error;
     reader_end(stream);
     writer_lost(stream);
+    secure_lost(stream);
 }
 
 static void on_closed(void *user)
@@ -113,6 +120,7 @@ static void give_up(struct lingering *lingering)
 struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size)
 {
     static const struct transport_events events = {
+        .opened = on_opened,
         .received = on_received,
         .ended = on_ended,
         .sent = on_sent,

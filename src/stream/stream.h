@@ -33,6 +33,7 @@ struct weir_writer {
     struct list loans;  /* weir_write_all()'s, to be given back before they have left */
     bool paused;        /* above high, until at low */
     bool ended;         /* weir_write_eof() */
+    unsigned lending;   /* tasks inside weir_write_all() */
 };
 
 struct stream {
@@ -42,10 +43,13 @@ struct stream {
     struct socket socket;        /* the lowest */
     struct task_owned owned;     /* by the task that must end it */
     struct lingering lingering;
-    struct list closers;                 /* wait, for closed */
-    void (*gone)(struct stream *stream); /* it is closed: the server's; or NULL */
-    int error;                           /* the first failure */
-    unsigned inside;                     /* tasks inside a waiting function */
+    struct list closers;                    /* wait, for closed */
+    void (*gone)(struct stream *stream);    /* it is closed: the server's; or NULL */
+    struct wait *securer;                   /* waits for the TLS handshake */
+    void (*secured)(struct stream *stream); /* it has succeeded: the server's; or NULL */
+    char *host;                             /* that a client connected to, or NULL */
+    int error;                              /* the first failure */
+    unsigned inside;                        /* tasks inside a waiting function */
     bool closing, aborted, lost, closed;
     bool released; /* nobody will end it any more */
 };
@@ -98,6 +102,22 @@ ssize_t reader_lend(struct weir_reader *reader, size_t n, struct weir_slice *ret
 ssize_t reader_lend_rest(struct weir_reader *reader, ssize_t code, struct weir_slice *ret_data);
 /* When nothing more comes: the failure, or what an orderly end means to the caller. */
 ssize_t reader_at_end(const struct weir_reader *reader, ssize_t otherwise);
+
+/* secure.c */
+struct secure_options {
+    struct weir_tls *tls;
+    const char *server_hostname;
+    weir_duration handshake_timeout, shutdown_timeout;
+};
+/* Whether these go together, in that role: 0 or -EINVAL. `host` is the name to check if there is no
+ * other. */
+int secure_check(const struct secure_options *options, bool server, const char *host);
+/* Puts TLS over what there is: `secured` follows, or the loss of the stream. -errno: not begun. */
+int stream_secure(struct stream *stream, const struct secure_options *options);
+/* The same, and waits for it. If it fails after it has begun, the stream is lost. */
+int stream_secure_and_wait(struct stream *stream, const struct secure_options *options);
+void secure_opened(struct stream *stream);
+void secure_lost(struct stream *stream);
 
 /* writer.c */
 int writer_check(const struct weir_writer *writer); /* may be written to: 0, or why not */

@@ -28,7 +28,7 @@ int writer_check(const struct weir_writer *writer)
 void writer_queued(struct weir_writer *writer)
 {
     struct transport *transport = stream_of_writer(writer)->transport;
-    if (transport->out.size > writer->high)
+    if (transport_queued(transport) > writer->high)
         writer->paused = true;
     transport->ops->send(transport);
 }
@@ -125,7 +125,7 @@ static int drained(const struct stream *stream)
 
 static bool must_wait(const struct stream *stream)
 {
-    return !stream->lost && (stream->writer.paused || stream->transport->pressed);
+    return !stream->lost && (stream->writer.paused || transport_pressed(stream->transport));
 }
 
 PUBLIC int weir_drain(struct weir_writer *writer)
@@ -206,7 +206,9 @@ static int lend_all(struct weir_writer *writer, const void *data, size_t size)
         return rc;
     writer_queued(writer);
     loan.waiting = true;
+    writer->lending++;
     rc = wait_suspend(&loan.wait, cancel_loan);
+    writer->lending--;
     if (rc == 0 && loan.taken_back)
         rc = task_interrupted(task_current());
     return rc == 0 ? drained(stream_of_writer(writer)) : rc;
@@ -238,7 +240,7 @@ void writer_sent(struct stream *stream)
     struct transport *transport = stream->transport;
     if (!list_is_empty(&writer->loans) && !transport->ops->recall(transport))
         take_back(stream);
-    if (writer->paused && transport->out.size <= writer->low)
+    if (writer->paused && transport_queued(transport) <= writer->low)
         writer->paused = false;
     if (!must_wait(stream))
         wait_wake_all(&writer->drains, drained(stream));
@@ -254,7 +256,7 @@ void writer_lost(struct stream *stream)
 
 PUBLIC bool weir_can_write_eof(const struct weir_writer *writer)
 {
-    return stream_of_writer(writer)->transport->ops->can_finish;
+    return stream_of_writer(writer)->transport->can_finish;
 }
 
 PUBLIC int weir_write_eof(struct weir_writer *writer)
@@ -262,7 +264,7 @@ PUBLIC int weir_write_eof(struct weir_writer *writer)
     struct stream *stream = stream_of_writer(writer);
     if (stream->error != 0)
         return stream->error;
-    if (!stream->transport->ops->can_finish)
+    if (!stream->transport->can_finish)
         return -EOPNOTSUPP;
     if (stream->closing || writer->ended)
         return 0;
@@ -281,7 +283,7 @@ PUBLIC int weir_set_write_buffer_limits(struct weir_writer *writer, size_t high,
         return -EINVAL;
     writer->high = high;
     writer->low = low;
-    if (queue_of(writer)->size > high)
+    if (transport_queued(stream_of_writer(writer)->transport) > high)
         writer->paused = true;
     return 0;
 }
@@ -295,5 +297,6 @@ PUBLIC void weir_get_write_buffer_limits(const struct weir_writer *writer, size_
 
 PUBLIC size_t weir_get_write_buffer_size(const struct weir_writer *writer)
 {
-    return stream_of_writer(writer)->aborted ? 0 : queue_of(writer)->size;
+    const struct stream *stream = stream_of_writer(writer);
+    return stream->aborted ? 0 : transport_queued(stream->transport);
 }

@@ -81,11 +81,11 @@ static void run_ready(struct weir_loop *loop)
     }
 }
 
+/* Also what is put off meanwhile: TLS seals, and then its socket sends. */
 static void run_deferred(struct weir_loop *loop)
 {
-    struct list_node *last = loop->deferred.last;
-    for (struct list_node *node = NULL; node != last && !list_is_empty(&loop->deferred);) {
-        node = list_take_first(&loop->deferred);
+    struct list_node *node;
+    while ((node = list_take_first(&loop->deferred)) != NULL) {
         struct deferred *deferred = container_of(node, struct deferred, node);
         deferred->run(deferred);
     }

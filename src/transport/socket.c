@@ -94,12 +94,6 @@ void socket_move(struct socket *socket)
     }
 }
 
-void socket_free_names(struct socket *socket)
-{
-    name_close(&socket->peer_name);
-    name_close(&socket->own_name);
-}
-
 static void close_completed(struct op *op, int result, unsigned flags)
 {
     struct socket *socket = container_of(op, struct socket, close);
@@ -185,6 +179,13 @@ static int op_fileno(const struct transport *transport)
     return socket->state == SOCKET_OPEN ? socket->fd : -1;
 }
 
+static void op_free(struct transport *transport)
+{
+    struct socket *socket = socket_of(transport);
+    name_close(&socket->peer_name);
+    name_close(&socket->own_name);
+}
+
 /* ---- The beginning --------------------------------------------------------------------------- */
 
 static void retry(struct ring_waiter *waiter)
@@ -203,10 +204,10 @@ void socket_open(struct socket *socket, struct weir_loop *loop, int fd)
         .recall = op_recall,
         .extra_info = op_extra_info,
         .fileno = op_fileno,
-        .can_finish = true,
+        .free = op_free,
     };
     *socket = (struct socket){
-        .transport = { .ops = &ops },
+        .transport = { .ops = &ops, .can_finish = true },
         .loop = loop,
         .fd = fd,
         .close = { close_completed },

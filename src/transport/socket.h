@@ -58,7 +58,7 @@ struct socket {
 };
 
 /* `fd` is a connected stream socket, blocking, and owned from here on. Nothing is received
- * until asked for. */
+ * until asked for. The struct is the caller's: what free() frees is what it points to. */
 void socket_open(struct socket *socket, struct weir_loop *loop, int fd);
 
 /* Whether a socket of this loop has that fd. */
@@ -69,9 +69,6 @@ void socket_fail(struct socket *socket, int error);
 
 /* Does what state and wishes ask for. The socket may be gone afterwards. */
 void socket_move(struct socket *socket);
-
-/* The names of its ends outlive it; these are theirs who has it. */
-void socket_free_names(struct socket *socket);
 
 /* receive.c */
 void receive_open(struct socket *socket);

@@ -2,9 +2,9 @@
  * sent into `out` and is told what happens by events; a socket is one, TLS over a socket is
  * another.
  *
- * Order of events: received..., ended, then lost once, then closed once and last. After lost
- * nothing is received or sent any more; after closed nothing is in flight and the memory may
- * go. */
+ * Order of events: opened, received..., ended, then lost once, then closed once and last. After
+ * lost nothing is received or sent any more; after closed nothing is in flight and the memory
+ * may go. */
 #ifndef WEIR_TRANSPORT_TRANSPORT_H
 #define WEIR_TRANSPORT_TRANSPORT_H
 
@@ -16,6 +16,8 @@
 struct transport;
 
 struct transport_events {
+    void (*opened)(void *user); /* a handshake has succeeded: only of those that have one */
+
     /* Bytes have come; one reference to `segment` is handed over. */
     void (*received)(void *user, struct weir_segment *segment, const char *data, size_t size);
     void (*ended)(void *user); /* the peer sends no more */
@@ -37,16 +39,34 @@ struct transport_ops {
 
     const char *(*extra_info)(struct transport *transport, const char *name);
     int (*fileno)(const struct transport *transport);
-    bool can_finish;
+    void (*free)(struct transport *transport); /* after closed, and with all below */
 };
 
 struct transport {
     const struct transport_ops *ops;
     const struct transport_events *events;
     void *user;
-    struct chain out; /* queued and in flight */
-    bool pressed;     /* it waits for a submission slot */
-    bool receiving;   /* it was asked to */
+    struct transport *lower; /* that this one stands on, or NULL */
+    struct chain out;        /* queued and in flight */
+    bool pressed;            /* it waits for a submission slot */
+    bool receiving;          /* it was asked to */
+    bool can_finish;
 };
+
+/* All that has been put into it and has not left the process yet. */
+static inline size_t transport_queued(const struct transport *transport)
+{
+    size_t size = transport->out.size;
+    while ((transport = transport->lower) != NULL)
+        size += transport->out.size;
+    return size;
+}
+
+static inline bool transport_pressed(const struct transport *transport)
+{
+    while (transport->lower != NULL)
+        transport = transport->lower;
+    return transport->pressed;
+}
 
 #endif

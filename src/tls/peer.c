@@ -1,0 +1,182 @@
+/* Who is at the other end: the callbacks in which wolfSSL asks about names, and what is told of the
+ * peer later. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "tls/engine.h"
+#include "tls/names.h"
+
+#include <wolfssl/wolfcrypt/asn_public.h>
+
+/* ---- Callbacks ------------------------------------------------------------------------------- */
+
+/* Called for each certificate of the chain, the peer's own last. */
+int peer_verify(int preverified, WOLFSSL_X509_STORE_CTX *store)
+{
+    struct wolf_engine *engine = device_engine();
+    if (!preverified)
+        return 0;
+    if (wolfSSL_X509_STORE_CTX_get_error_depth(store) > 0)
+        return 1;
+    WOLFSSL_X509 *certificate = wolfSSL_X509_STORE_CTX_get_current_cert(store);
+    engine->wrong_name = engine->context->tls.name_checked &&
+                         !names_include(certificate, engine->info.server_hostname);
+    engine->verified = !engine->wrong_name;
+    return engine->verified;
+}
+
+int peer_choose_certificate(WOLFSSL *wolf, int *ret_alert, void *argument)
+{
+    struct wolf_engine *engine = device_engine();
+    struct credentials *credentials = engine->credentials;
+    const char *host = wolfSSL_get_servername(wolf, WOLFSSL_SNI_HOST_NAME);
+    (void)ret_alert, (void)argument;
+    if (host == NULL || engine->info.server_hostname != NULL)
+        return SSL_TLSEXT_ERR_OK;
+    engine->info.server_hostname = strdup(host);
+    for (unsigned i = 0; i < credentials->count; i++) {
+        if (!names_include(credentials->each[i].certificate, host))
+            continue;
+        if (i > 0)
+            wolfSSL_set_SSL_CTX(wolf, credentials->each[i].wolf);
+        break;
+    }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static bool offers(const unsigned char *offered, unsigned size, const char *protocol,
+                   const unsigned char **ret_protocol)
+{
+    size_t length = strlen(protocol);
+    for (unsigned at = 0; at < size && offered[at] < size - at; at += 1u + offered[at]) {
+        if (offered[at] == length && memcmp(offered + at + 1, protocol, length) == 0) {
+            *ret_protocol = offered + at + 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+int peer_choose_protocol(WOLFSSL *wolf, const unsigned char **ret_protocol, unsigned char *ret_size,
+                         const unsigned char *offered, unsigned size, void *argument)
+{
+    const char *const *ours = device_engine()->context->options.alpn;
+    (void)wolf, (void)argument;
+    for (; *ours != NULL; ours++) {
+        if (offers(offered, size, *ours, ret_protocol)) {
+            *ret_size = (unsigned char)strlen(*ours);
+            return SSL_TLSEXT_ERR_OK;
+        }
+    }
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
+}
+
+int peer_new_session(WOLFSSL *wolf, WOLFSSL_SESSION *session)
+{
+    struct wolf_engine *engine = device_engine();
+    struct context *context = engine->context;
+    (void)wolf;
+    if (engine->session_key == NULL || !wolfSSL_SESSION_has_ticket(session))
+        return 0;
+    pthread_mutex_lock(&context->lock);
+    if (engine->credentials == context->credentials) /* else it was made before a reload */
+        session_keep(&context->sessions, engine->session_key, session);
+    pthread_mutex_unlock(&context->lock);
+    return 0;
+}
+
+/* ---- What is told ---------------------------------------------------------------------------- */
+
+/* wolfSSL's "/C=..." as it is; the caller's to free with free(). */
+static char *word_name(WOLFSSL_X509_NAME *name)
+{
+    char *line = wolfSSL_X509_NAME_oneline(name, NULL, 0);
+    char *copy = line != NULL ? strdup(line) : NULL;
+    wolfSSL_Free(line);
+    return copy;
+}
+
+static char *word_pem(const unsigned char *der, unsigned size)
+{
+    int length = wc_DerToPem(der, size, NULL, 0, CERT_TYPE);
+    char *pem = length > 0 ? malloc((size_t)length + 1) : NULL;
+    if (pem == NULL)
+        return NULL;
+    length = wc_DerToPem(der, size, (unsigned char *)pem, (unsigned)length, CERT_TYPE);
+    pem[length > 0 ? length : 0] = '\0';
+    return pem;
+}
+
+static void keep_certificate(struct wolf_engine *engine)
+{
+    WOLFSSL_X509_CHAIN *chain = wolfSSL_get_peer_chain(engine->wolf);
+    struct peer_info *info = &engine->info;
+    if (chain == NULL || wolfSSL_get_chain_count(chain) == 0)
+        return;
+    const unsigned char *der = wolfSSL_get_chain_cert(chain, 0);
+    int size = wolfSSL_get_chain_length(chain, 0);
+    WOLFSSL_X509 *certificate = wolfSSL_X509_d2i(NULL, der, size);
+    if (certificate == NULL)
+        return;
+    info->certificate = word_pem(der, (unsigned)size);
+    info->subject = word_name(wolfSSL_X509_get_subject_name(certificate));
+    info->issuer = word_name(wolfSSL_X509_get_issuer_name(certificate));
+    info->names = names_word(certificate);
+    wolfSSL_X509_free(certificate);
+}
+
+void peer_keep_info(struct wolf_engine *engine)
+{
+    struct peer_info *info = &engine->info;
+    char *protocol = NULL;
+    unsigned short size = 0;
+    info->version = wolfSSL_get_version(engine->wolf);
+    int suite = wolfSSL_get_current_cipher_suite(engine->wolf);
+    info->cipher =
+        wolfSSL_get_cipher_name_iana_from_suite((unsigned char)(suite >> 8), (unsigned char)suite);
+    if (wolfSSL_ALPN_GetProtocol(engine->wolf, &protocol, &size) == WOLFSSL_SUCCESS)
+        info->alpn = strndup(protocol, size);
+    keep_certificate(engine);
+}
+
+void peer_free_info(struct wolf_engine *engine)
+{
+    struct peer_info *info = &engine->info;
+    free(info->alpn);
+    free(info->server_hostname);
+    free(info->certificate);
+    free(info->subject);
+    free(info->issuer);
+    free(info->names);
+}
+
+const char *peer_info(const struct engine *engine, const char *name)
+{
+    const struct wolf_engine *own = container_of(engine, const struct wolf_engine, engine);
+    const struct peer_info *info = &own->info;
+    bool known = info->version != NULL;
+    const struct {
+        const char *name, *value;
+    } all[] = {
+        { "version", info->version },
+        { "cipher", info->cipher },
+        { "alpn", info->alpn },
+        { "resumed", !known            ? NULL
+                     : engine->resumed ? "true"
+                                       : "false" },
+        { "server_hostname", info->server_hostname },
+        { "peercert", info->certificate },
+        { "peercert_subject", info->subject },
+        { "peercert_issuer", info->issuer },
+        { "peercert_names", info->names },
+        { "record_path", !known             ? NULL
+                         : engine->in_place ? "in place"
+                                            : own->path },
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        if (strcmp(name, all[i].name) == 0)
+            return all[i].value;
+    }
+    return NULL;
+}

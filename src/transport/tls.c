@@ -1,0 +1,341 @@
+#include "transport/tls.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limits.h"
+#include "base/macros.h"
+#include "base/metrics.h"
+
+/* ---- The end --------------------------------------------------------------------------------- */
+
+static void give_up(struct tls *tls, int error)
+{
+    struct transport *lower = tls->transport.lower;
+    tls->state = TLS_CLOSING;
+    lower->ops->abort(lower, error);
+}
+
+static void is_late(struct weir_timer *timer)
+{
+    give_up(container_of(timer, struct tls, timer), -ETIMEDOUT);
+}
+
+/* One limit at a time: that of the handshake, later that of the end. */
+static void set_limit(struct tls *tls, weir_duration limit)
+{
+    timer_stop(&tls->loop->timers, &tls->timer);
+    timer_start(&tls->loop->timers, &tls->timer, loop_deadline(tls->loop, limit), is_late);
+}
+
+static void tell_lost(struct tls *tls, int error)
+{
+    if (tls->told_lost)
+        return;
+    tls->told_lost = true;
+    if (error <= WEIR_TLS_HANDSHAKE || (error != 0 && !tls->opened))
+        metrics.tls_failures++;
+    tls->engine->ops->end(tls->engine);
+    chain_clear(&tls->in);
+    chain_clear(&tls->transport.out);
+    tls->transport.events->lost(tls->transport.user, error);
+}
+
+/* Our end has left: without one of the peer's in reply, it is waited for, but not for ever. */
+static void await_end(struct tls *tls, weir_duration limit)
+{
+    struct transport *lower = tls->transport.lower;
+    tls->state = TLS_ENDING;
+    if (lower->can_finish)
+        lower->ops->finish(lower);
+    set_limit(tls, limit);
+}
+
+static void close_lower(struct tls *tls)
+{
+    struct transport *lower = tls->transport.lower;
+    tls->state = TLS_CLOSING;
+    lower->ops->close(lower);
+}
+
+void tls_fail(struct tls *tls, int error)
+{
+    if (tls->state >= TLS_ENDING)
+        return;
+    await_end(tls, LIMIT_TLS_REFUSAL * WEIR_SECOND);
+    tell_lost(tls, error);
+}
+
+/* ---- The one place where its state moves on -------------------------------------------------- */
+
+static void set_receiving(struct tls *tls)
+{
+    struct transport *lower = tls->transport.lower;
+    bool wanted = tls->state != TLS_OPEN || (tls->transport.receiving && !tls->ended);
+    if (tls->state < TLS_CLOSING && wanted != lower->receiving)
+        lower->ops->receive(lower, wanted);
+}
+
+static void finish(struct tls *tls)
+{
+    tls->finished = true;
+    int rc = tls->engine->ops->finish(tls->engine);
+    if (rc < 0)
+        tls_fail(tls, rc);
+}
+
+static void begin(struct tls *tls)
+{
+    tls->begun = true;
+    int rc = tls->engine->ops->handshake(tls->engine, NULL, 0);
+    if (rc < 0)
+        tls_fail(tls, rc);
+}
+
+void tls_move(struct tls *tls)
+{
+    struct chain *out = &tls->transport.out;
+    if (!tls->begun && tls->state == TLS_HANDSHAKE)
+        begin(tls);
+    tls_take_records(tls);
+    tls_put_records(tls);
+    bool ending = tls->finish || tls->state == TLS_FLUSHING;
+    if (ending && !tls->finished && out->size == 0 && tls->state > TLS_HANDSHAKE &&
+        tls->state < TLS_ENDING)
+        finish(tls);
+    if (tls->out_of_memory && tls->state < TLS_CLOSING)
+        give_up(tls, -ENOMEM);
+    if (tls->state == TLS_FLUSHING && tls->finished && !tls->ended)
+        await_end(tls, tls->shutdown_timeout);
+    if ((tls->state == TLS_FLUSHING && tls->finished) || (tls->state == TLS_ENDING && tls->ended))
+        close_lower(tls);
+    set_receiving(tls);
+    struct transport *lower = tls->transport.lower;
+    if (lower->out.size > 0 && tls->state < TLS_CLOSING)
+        lower->ops->send(lower);
+}
+
+static void move_later(struct deferred *deferred)
+{
+    tls_move(container_of(deferred, struct tls, deferred));
+}
+
+/* ---- What is below tells --------------------------------------------------------------------- */
+
+void tls_handshaken(struct tls *tls)
+{
+    timer_stop(&tls->loop->timers, &tls->timer);
+    tls->state = TLS_OPEN;
+    tls->opened = true;
+    tls->transport.can_finish = tls->engine->can_finish;
+    metrics.tls_handshakes++;
+    metrics.tls_resumed += tls->engine->resumed;
+    tls->transport.events->opened(tls->transport.user);
+}
+
+/* TLS 1.2 cannot go on in one direction: what is queued still leaves, then it ends. */
+void tls_peer_ended(struct tls *tls)
+{
+    bool told = tls->ended || tls->state != TLS_OPEN;
+    tls->ended = true;
+    chain_clear(&tls->in);
+    if (!told)
+        tls->transport.events->ended(tls->transport.user);
+    if (tls->state == TLS_OPEN && !tls->transport.can_finish)
+        tls->state = TLS_FLUSHING;
+}
+
+static void on_received(void *user, struct weir_segment *segment, const char *data, size_t size)
+{
+    struct tls *tls = user;
+    if (tls->ended || tls->told_lost || tls->state == TLS_CLOSING) {
+        segment_drop(segment);
+        return;
+    }
+    if (chain_append(&tls->in, segment, data, size) < 0) {
+        segment_drop(segment);
+        give_up(tls, -ENOMEM);
+        return;
+    }
+    tls_move(tls);
+}
+
+static void on_ended(void *user)
+{
+    struct tls *tls = user;
+    if (tls->state == TLS_HANDSHAKE)
+        give_up(tls, -ECONNRESET);
+    else if (tls->state == TLS_OPEN && !tls->ended && !tls->allow_truncation)
+        give_up(tls, WEIR_TLS_TRUNCATED);
+    else if (tls->state < TLS_CLOSING)
+        tls_peer_ended(tls);
+    if (tls->state < TLS_CLOSING)
+        tls_move(tls);
+}
+
+static void on_sent(void *user)
+{
+    struct tls *tls = user;
+    tls_move(tls);
+    if (!tls->told_lost)
+        tls->transport.events->sent(tls->transport.user);
+}
+
+static void on_lost(void *user, int error)
+{
+    struct tls *tls = user;
+    tls->state = TLS_CLOSING;
+    tell_lost(tls, error);
+}
+
+static void on_closed(void *user)
+{
+    struct tls *tls = user;
+    timer_stop(&tls->loop->timers, &tls->timer);
+    list_remove(&tls->deferred.node);
+    tls->transport.events->closed(tls->transport.user); /* it may be gone now */
+}
+
+static void on_opened(void *user)
+{
+    (void)user; /* TLS is put over what has opened already */
+}
+
+/* ---- What is above asks for ------------------------------------------------------------------ */
+
+static struct tls *tls_of(struct transport *transport)
+{
+    return container_of(transport, struct tls, transport);
+}
+
+static void op_send(struct transport *transport)
+{
+    struct tls *tls = tls_of(transport);
+    loop_defer(tls->loop, &tls->deferred);
+}
+
+static void op_finish(struct transport *transport)
+{
+    tls_of(transport)->finish = true;
+    op_send(transport);
+}
+
+static void op_receive(struct transport *transport, bool wanted)
+{
+    transport->receiving = wanted;
+    set_receiving(tls_of(transport));
+}
+
+static void op_close(struct transport *transport)
+{
+    struct tls *tls = tls_of(transport);
+    if (tls->state == TLS_HANDSHAKE)
+        give_up(tls, 0);
+    if (tls->state != TLS_OPEN)
+        return;
+    tls->state = TLS_FLUSHING;
+    op_send(transport);
+}
+
+static void op_abort(struct transport *transport, int error)
+{
+    give_up(tls_of(transport), error);
+}
+
+/* What was sealed is not `out`'s any more: nothing of that is in flight. */
+static bool op_recall(struct transport *transport)
+{
+    (void)transport;
+    return false;
+}
+
+static const char *op_extra_info(struct transport *transport, const char *name)
+{
+    struct tls *tls = tls_of(transport);
+    const char *info = tls->engine->ops->info(tls->engine, name);
+    return info != NULL ? info : transport->lower->ops->extra_info(transport->lower, name);
+}
+
+static int op_fileno(const struct transport *transport)
+{
+    return transport->lower->ops->fileno(transport->lower);
+}
+
+static void op_free(struct transport *transport)
+{
+    struct tls *tls = tls_of(transport);
+    transport->lower->ops->free(transport->lower);
+    tls->engine->ops->free(tls->engine);
+    free(tls);
+}
+
+/* ---- The beginning --------------------------------------------------------------------------- */
+
+static void emit(void *user, const void *data, size_t size)
+{
+    struct tls *tls = user;
+    if (chain_copy(&tls->transport.lower->out, data, size) < 0)
+        tls->out_of_memory = true;
+}
+
+static void take_place_of(struct transport *lower, struct tls *tls)
+{
+    static const struct transport_events events = {
+        .opened = on_opened,
+        .received = on_received,
+        .ended = on_ended,
+        .sent = on_sent,
+        .lost = on_lost,
+        .closed = on_closed,
+    };
+    tls->transport.events = lower->events;
+    tls->transport.user = lower->user;
+    tls->transport.receiving = lower->receiving;
+    lower->events = &events;
+    lower->user = tls;
+}
+
+int tls_open(struct transport *lower, struct weir_loop *loop, const struct tls_options *options,
+             struct chain *in, struct transport **ret_transport)
+{
+    static const struct transport_ops ops = {
+        .send = op_send,
+        .finish = op_finish,
+        .receive = op_receive,
+        .close = op_close,
+        .abort = op_abort,
+        .recall = op_recall,
+        .extra_info = op_extra_info,
+        .fileno = op_fileno,
+        .free = op_free,
+    };
+    struct tls *tls = calloc(1, sizeof *tls);
+    if (tls == NULL)
+        return -ENOMEM;
+    *tls = (struct tls){
+        .transport = { .ops = &ops, .lower = lower },
+        .loop = loop,
+        .allow_truncation = options->context->allow_truncation,
+        .deferred = { .run = move_later },
+        .shutdown_timeout = options->shutdown_timeout,
+    };
+    struct engine_options wishes = {
+        .server_hostname = options->server_hostname,
+        .peername = lower->ops->extra_info(lower, "peername"),
+        .emit = emit,
+        .user = tls,
+    };
+    int rc = options->context->open(options->context, &wishes, &tls->engine);
+    if (rc < 0) {
+        free(tls);
+        return rc;
+    }
+    tls->in = *in;
+    *in = (struct chain){ 0 };
+    take_place_of(lower, tls);
+    set_limit(tls, options->handshake_timeout);
+    op_send(&tls->transport);
+    *ret_transport = &tls->transport;
+    return 0;
+}

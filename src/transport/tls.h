@@ -1,0 +1,68 @@
+/* TLS over another transport: records, states and time limits. What is inside of a record is the
+ * engine's business.
+ *
+ * tls.c holds the life of it, tls_records.c the two directions. Nothing here runs the engine on a
+ * task's stack: what a task asks for is noted, and done at the end of the turn by tls_move(). */
+#ifndef WEIR_TRANSPORT_TLS_H
+#define WEIR_TRANSPORT_TLS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "task/loop.h"
+#include "transport/engine.h"
+#include "transport/transport.h"
+
+/* Only ever moves downwards. */
+enum tls_state {
+    TLS_HANDSHAKE,
+    TLS_OPEN,
+    TLS_FLUSHING, /* to be closed: when `out` has left, our end follows */
+    TLS_ENDING,   /* our end has left, or an alert: waits for the peer's, and drops all else */
+    TLS_CLOSING,  /* the transport below is closing */
+};
+
+struct tls {
+    struct transport transport;
+    struct weir_loop *loop;
+    struct engine *engine;
+    enum tls_state state;
+    bool begun, opened, told_lost;
+    bool ended;            /* the peer has: by close_notify, or as allow_truncation has it */
+    bool finish, finished; /* our direction: to be ended, has been */
+    bool allow_truncation;
+    bool out_of_memory;    /* something that was emitted is missing */
+    uint16_t idle_records; /* in a row that brought no data */
+    struct chain in;       /* records, not opened yet */
+    struct deferred deferred;
+    struct weir_timer timer; /* of the handshake, and of the end */
+    weir_duration shutdown_timeout;
+};
+
+struct tls_options {
+    struct weir_tls *context;
+    const char *server_hostname;
+    weir_duration handshake_timeout, shutdown_timeout; /* 0: the default */
+};
+
+/* Puts TLS over `lower` and takes its place: whom that told its events, TLS tells from now on. `in`
+ * is what had been received and is now TLS's. The handshake begins at the end of the turn; `opened`
+ * or `lost` follows. -errno or a WEIR_TLS_ code: nothing has changed. */
+int tls_open(struct transport *lower, struct weir_loop *loop, const struct tls_options *options,
+             struct chain *in, struct transport **ret_transport);
+
+/* Does what state and wishes ask for. On the loop's stack. */
+void tls_move(struct tls *tls);
+
+/* It is lost; the alert, if any, is still delivered. */
+void tls_fail(struct tls *tls, int error);
+
+/* tls_records.c */
+void tls_take_records(struct tls *tls); /* opens those that are whole */
+void tls_put_records(struct tls *tls);  /* seals what is in `out`, as far as there is room below */
+
+/* tls.c, for tls_records.c: what has come. */
+void tls_handshaken(struct tls *tls);
+void tls_peer_ended(struct tls *tls);
+
+#endif
