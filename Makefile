@@ -56,7 +56,7 @@ tests := $(B)/tests/weir-tests
 Q := $(if $(filter-out 0,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s%s\n' $(1) $(2))
 
-.PHONY: all lib programs tests bench-programs help run test check test-one test-tsan bench setup \
+.PHONY: all lib programs tests bench-programs certs test-certs help run test check test-one test-tsan bench bench-tls setup \
         format check-format check-layers check-seam check-install install uninstall clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -66,7 +66,7 @@ all: lib programs
 lib: $(foreach name,$(names),$(B)/$(name).a $(B)/$(name).so)
 programs: $(tools) $(examples)
 bench-programs: $(benches)
-tests: $(tests)
+tests: $(tests) $(B)/tests/interop-peer test-certs
 lib programs bench-programs tests:
 	@:
 
@@ -78,7 +78,8 @@ help:
 	@echo '  check         the tests of this build only; check T="reader/*" those that match'
 	@echo '  test-one      the same as check'
 	@echo '  test-tsan     the tests under ThreadSanitizer'
-	@echo '  bench         the benchmarks'
+	@echo '  bench         the benchmarks;  bench-tls  those of TLS'
+	@echo '  certs         a certificate authority and certificates for development, in build/certs'
 	@echo '  check-format  check-layers  check-seam  check-install   the checks, one by one'
 	@echo '  format        run clang-format over the sources'
 	@echo '  setup         install all packages that the targets above need'
@@ -170,7 +171,13 @@ run:
 test:
 	@tools/test-all
 
-check test-one: $(tests)
+certs:
+	@tools/certs
+
+test-certs:
+	@tests/certs.sh build/certs-test
+
+check test-one: $(tests) test-certs
 	@tools/criterion $(tests) $(if $(T),--filter '$(T)') $(TEST_FLAGS)
 
 test-tsan:
@@ -181,6 +188,11 @@ bench:
 	@tools/setup --bench
 	@$(MAKE) --no-print-directory all bench-programs
 	$(Q)bench/bench $(BENCH_FLAGS)
+
+bench-tls:
+	@tools/setup --bench-tls
+	@$(MAKE) --no-print-directory all bench-programs
+	$(Q)bench/bench-tls $(BENCH_FLAGS)
 
 setup:
 	@tools/setup --all

@@ -39,8 +39,11 @@ static void add(struct model *model)
         return;
     for (size_t i = 0; i < size; i++)
         data[i] = (char)('a' + roll(model, 3));
-    if (roll(model, 2) == 0) {
+    unsigned way = roll(model, 3);
+    if (way == 0) {
         cr_assert(eq(int, chain_copy(&model->chain, data, size), 0));
+    } else if (way == 1) {
+        memcpy(chain_extend(&model->chain, size, roll(model, 200)), data, size);
     } else { /* a view into the middle of a segment */
         struct weir_segment *segment = segment_new(size + 7);
         memcpy(segment->data + 3, data, size);
@@ -123,10 +126,31 @@ static void find(struct model *model)
         eq(long, (long)chain_find(&model->chain, from, until, needle, length), (long)expected));
 }
 
+static void vector(struct model *model)
+{
+    struct iovec parts[8];
+    size_t skip = roll(model, (unsigned)model->size + 1);
+    size_t size = roll(model, (unsigned)(model->size - skip) + 1);
+    unsigned count = chain_vector(&model->chain, skip, size, parts, 8);
+    cr_assert(le(uint, count, 8));
+    size_t at = skip;
+    for (unsigned i = 0; i < count; i++) {
+        cr_assert(gt(sz, parts[i].iov_len, 0));
+        cr_assert(memcmp(parts[i].iov_base, model->bytes + at, parts[i].iov_len) == 0);
+        at += parts[i].iov_len;
+    }
+    if (count > 0)
+        cr_assert(eq(sz, at, skip + size));
+    else if (size > 0) { /* it is in more than 8 pieces, then: one of them all is enough */
+        cr_assert(eq(int, chain_gather(&model->chain, model->size, 0), 0));
+        cr_assert(eq(uint, chain_vector(&model->chain, skip, size, parts, 1), 1));
+    }
+}
+
 Test(chain, behaves_as_an_array, .timeout = 60)
 {
-    static void (*const steps[])(struct model *) = { add,  add,    add,  add,    take,
-                                                     drop, gather, move, disown, find };
+    static void (*const steps[])(struct model *) = { add,    add,  add,    add,  take,  drop,
+                                                     gather, move, disown, find, vector };
     static struct model model = { .random = 1 };
     for (int i = 0; i < STEPS; i++) {
         steps[roll(&model, sizeof steps / sizeof *steps)](&model);

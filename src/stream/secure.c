@@ -100,6 +100,8 @@ PUBLIC int weir_start_tls(struct weir_writer *writer, struct weir_tls *tls,
         rc = writer_check(writer);
     if (rc == 0 && writer->lending > 0)
         rc = -EBUSY;
+    if (rc == 0 && stream->reader.ended) /* with whom? */
+        rc = -ECONNRESET;
     if (rc == 0)
         rc = stream_secure_and_wait(stream, &wishes);
     reader_leave(&stream->reader);
