@@ -327,7 +327,7 @@ int weir_fileno(const struct weir_writer *writer); /* get_extra_info("socket"); 
 
 struct weir_tls_certificate {
     const char *certificate_file; /* PEM: the certificate, then those that vouch for it */
-    const char *key_file;         /* PEM, not encrypted */
+    const char *key_file;         /* PEM, not encrypted; NULL: it is in certificate_file */
 };
 
 enum { WEIR_TLS_1_2 = 2, WEIR_TLS_1_3 = 3 };
@@ -449,7 +449,7 @@ int weir_server_shutdown(struct weir_server *server, weir_duration grace);
 /* ---- Forwarding ------------------------------------------------------------------------------ */
 
 /* Passes all that `reader` brings to `writer`, uncopied, under its watermarks, then ends that
- * direction (write_eof). Waits. Returns the bytes moved, or the first failure of either side. */
+ * direction (write_eof), or over TLS 1.2 the stream. Waits. Returns the bytes moved, or the first failure of either side. */
 int64_t weir_forward(struct weir_reader *reader, struct weir_writer *writer);
 
 /* ---- Signals and metrics --------------------------------------------------------------------- */

@@ -77,6 +77,35 @@ static int set_trust(WOLFSSL_CTX *wolf, const struct context *context)
 
 /* ---- Our own --------------------------------------------------------------------------------- */
 
+/* wolfSSL's own check of a key on an elliptic curve compares no more than its kind. What a
+ * certificate's key ends with is its point. */
+static bool is_point_of(ecc_key *key, WOLFSSL_X509 *certificate)
+{
+    unsigned char point[2 * MAX_ECC_BYTES + 1], named[sizeof point + 128];
+    unsigned size = sizeof point;
+    int named_size = sizeof named;
+    return wc_ecc_make_pub(key, NULL) == 0 && wc_ecc_export_x963(key, point, &size) == 0 &&
+           wolfSSL_X509_get_pubkey_buffer(certificate, named, &named_size) == WOLFSSL_SUCCESS &&
+           (unsigned)named_size >= size && memcmp(named + named_size - size, point, size) == 0;
+}
+
+static bool belong_together(WOLFSSL_CTX *wolf)
+{
+    const WOLFSSL_EVP_PKEY *private = wolfSSL_CTX_get0_privatekey(wolf); /* NULL: Ed25519 */
+    WOLFSSL_X509 *certificate = wolfSSL_CTX_get0_certificate(wolf);
+    ecc_key key;
+    unsigned at = 0;
+    if (wolfSSL_CTX_check_private_key(wolf) != WOLFSSL_SUCCESS)
+        return false;
+    if (private == NULL || certificate == NULL || wc_ecc_init(&key) != 0)
+        return true;
+    bool elliptic = wc_EccPrivateKeyDecode((const unsigned char *)private->pkey.ptr, &at, &key,
+                                           (unsigned)private->pkey_sz) == 0;
+    bool good = !elliptic || is_point_of(&key, certificate);
+    wc_ecc_free(&key);
+    return good;
+}
+
 static int use_certificate(WOLFSSL_CTX *wolf, const struct weir_tls_certificate *files)
 {
     const char *key = files->key_file != NULL ? files->key_file : files->certificate_file;
@@ -88,7 +117,7 @@ static int use_certificate(WOLFSSL_CTX *wolf, const struct weir_tls_certificate 
     bool good =
         wolfSSL_CTX_use_certificate_chain_file(wolf, files->certificate_file) == WOLFSSL_SUCCESS &&
         wolfSSL_CTX_use_PrivateKey_file(wolf, key, WOLFSSL_FILETYPE_PEM) == WOLFSSL_SUCCESS &&
-        wolfSSL_CTX_check_private_key(wolf) == WOLFSSL_SUCCESS;
+        belong_together(wolf);
     return good ? 0 : WEIR_TLS_FILE;
 }
 
@@ -153,13 +182,13 @@ static int load_one(struct credential *credential, const struct context *context
 /* Tickets of one certificate are good for the others: they are one server's. */
 static int share_ticket_keys(struct credentials *credentials)
 {
-    unsigned char keys[80];
+    unsigned char keys[WOLFSSL_TICKET_KEYS_SZ];
     long size = wolfSSL_CTX_get_tlsext_ticket_keys(credentials->each[0].wolf, keys, sizeof keys);
     if (size != WOLFSSL_SUCCESS)
         return -EIO;
     for (unsigned i = 1; i < credentials->count; i++)
         wolfSSL_CTX_set_tlsext_ticket_keys(credentials->each[i].wolf, keys, sizeof keys);
-    memset(keys, 0, sizeof keys);
+    explicit_bzero(keys, sizeof keys);
     return 0;
 }
 

@@ -52,6 +52,8 @@ static int take_input(WOLFSSL *wolf, char *buffer, int size, void *argument)
 static int put_output(WOLFSSL *wolf, char *buffer, int size, void *argument)
 {
     (void)wolf, (void)argument;
+    if (current->no_protocol)
+        return size;
     current->emit(current->user, buffer, (size_t)size);
     return size;
 }
@@ -109,7 +111,10 @@ static int open_record(const wc_CryptoInfo *info)
     aead_open(&direction->key, &state, info->cipher.aesgcm_dec.out, info->cipher.aesgcm_dec.in,
               info->cipher.aesgcm_dec.sz);
     aead_opened(&direction->key, &state, tag);
-    return memcmp(tag, info->cipher.aesgcm_dec.authTag, sizeof tag) == 0 ? 0 : AES_GCM_AUTH_E;
+    unsigned char differences = 0; /* in a time that does not tell where */
+    for (size_t i = 0; i < sizeof tag; i++)
+        differences |= tag[i] ^ info->cipher.aesgcm_dec.authTag[i];
+    return differences == 0 ? 0 : AES_GCM_AUTH_E;
 }
 
 /* ---- The device ------------------------------------------------------------------------------ */

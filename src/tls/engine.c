@@ -14,6 +14,14 @@
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
+/* Alerts (RFC 8446, 6; RFC 7301). */
+enum {
+    HANDSHAKE_FAILURE = 40,
+    CERTIFICATE_UNKNOWN = 46,
+    ILLEGAL_PARAMETER = 47,
+    NO_APPLICATION_PROTOCOL = 120
+};
+
 static struct wolf_engine *engine_of(struct engine *engine)
 {
     return container_of(engine, struct wolf_engine, engine);
@@ -50,6 +58,14 @@ static int certificate_error(int error)
     return parsing ? WEIR_TLS_CERTIFICATE : 0;
 }
 
+/* That error may also be wolfSSL's own. */
+static bool has_received_alert(const struct wolf_engine *engine)
+{
+    WOLFSSL_ALERT_HISTORY history;
+    return wolfSSL_get_alert_history(engine->wolf, &history) == WOLFSSL_SUCCESS &&
+           history.last_rx.level == alert_fatal;
+}
+
 int engine_error(const struct wolf_engine *engine, int error)
 {
     int certificate = certificate_error(error);
@@ -57,9 +73,9 @@ int engine_error(const struct wolf_engine *engine, int error)
         return WEIR_TLS_HOSTNAME;
     if (certificate != 0)
         return certificate;
-    switch (error) {
-    case FATAL_ERROR:
+    if (error == FATAL_ERROR && has_received_alert(engine))
         return WEIR_TLS_ALERT;
+    switch (error) {
     case MEMORY_E:
     case MEMORY_ERROR:
         return -ENOMEM;
@@ -70,6 +86,18 @@ int engine_error(const struct wolf_engine *engine, int error)
         return WEIR_TLS_RECORD;
     }
     return engine->info.version != NULL ? WEIR_TLS_RECORD : WEIR_TLS_HANDSHAKE;
+}
+
+/* The same, and the peer is told, where wolfSSL has not done so. */
+static int refuse(struct wolf_engine *engine, int wolf_error)
+{
+    WOLFSSL_ALERT_HISTORY history;
+    int error = engine_error(engine, wolf_error);
+    if (error != WEIR_TLS_ALERT &&
+        wolfSSL_get_alert_history(engine->wolf, &history) == WOLFSSL_SUCCESS &&
+        history.last_tx.level != alert_fatal)
+        records_refuse(&engine->engine, HANDSHAKE_FAILURE);
+    return error;
 }
 
 /* ---- Calls of wolfSSL ------------------------------------------------------------------------ */
@@ -100,6 +128,18 @@ static void give_back_zeros(const void *block)
     }
 }
 
+/* wolfSSL, as Debian builds it, goes along with a TLS 1.2 server that chooses what was not offered. */
+static bool is_offered(int suite)
+{
+    static const int offered[] = { 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c,
+                                   0xc02f, 0xc030, 0xcca8, 0xcca9 };
+    for (size_t i = 0; i < sizeof offered / sizeof *offered; i++) {
+        if (offered[i] == suite)
+            return true;
+    }
+    return false;
+}
+
 /* No peer goes unchecked, by whatever way wolfSSL came to be content with it. */
 static int check_peer(const struct wolf_engine *engine)
 {
@@ -109,8 +149,8 @@ static int check_peer(const struct wolf_engine *engine)
                                    : !options->insecure_skip_verification;
     if (engine->engine.resumed)
         return context->tls.server && due ? WEIR_TLS_CERTIFICATE : 0;
-    if (due && !engine->verified)
-        return WEIR_TLS_CERTIFICATE;
+    if (due)
+        return engine->verified ? 0 : WEIR_TLS_CERTIFICATE;
     return !context->tls.server && engine->info.certificate == NULL ? WEIR_TLS_CERTIFICATE : 0;
 }
 
@@ -120,9 +160,10 @@ static int handshaken(struct wolf_engine *engine)
     engine->engine.resumed = wolfSSL_session_reused(wolf);
     engine->engine.can_finish = wolfSSL_version(wolf) == TLS1_3_VERSION;
     peer_keep_info(engine);
-    int rc = check_peer(engine);
+    int rc = is_offered(wolfSSL_get_current_cipher_suite(wolf)) ? check_peer(engine)
+                                                                : WEIR_TLS_HANDSHAKE;
     if (rc < 0) {
-        records_refuse(&engine->engine, 46); /* certificate_unknown */
+        records_refuse(&engine->engine, CERTIFICATE_UNKNOWN);
         return rc;
     }
     engine->engine.in_place = records_begin(engine);
@@ -133,16 +174,33 @@ static int handshaken(struct wolf_engine *engine)
     return 1;
 }
 
+/* The suite that a server's hello names, where the record holds one; else one that was offered. */
+static int suite_of_hello(const unsigned char *record, size_t size)
+{
+    enum { MESSAGE = RECORD_HEADER, SESSION = MESSAGE + 4 + 2 + 32, SERVER_HELLO = 2 };
+    size_t at = SESSION + 1u + (size > SESSION ? record[SESSION] : 0);
+    bool hello = size >= at + 2 && record[0] == RECORD_HANDSHAKE && record[MESSAGE] == SERVER_HELLO;
+    return hello ? record[at] << 8 | record[at + 1] : 0x1301;
+}
+
 static int op_handshake(struct engine *base, const void *record, size_t size)
 {
     struct wolf_engine *engine = engine_of(base);
+    if (!engine->context->tls.server && !is_offered(suite_of_hello(record, size))) {
+        records_refuse(base, ILLEGAL_PARAMETER);
+        return WEIR_TLS_HANDSHAKE;
+    }
     begin_input(engine, record, size);
     int rc =
         engine->context->tls.server ? wolfSSL_accept(engine->wolf) : wolfSSL_connect(engine->wolf);
+    if (engine->no_protocol) {
+        records_refuse(base, NO_APPLICATION_PROTOCOL);
+        return WEIR_TLS_HANDSHAKE;
+    }
     if (rc == WOLFSSL_SUCCESS)
         return handshaken(engine);
     int error = wolfSSL_get_error(engine->wolf, rc);
-    return error == WOLFSSL_ERROR_WANT_READ ? 0 : engine_error(engine, error);
+    return error == WOLFSSL_ERROR_WANT_READ ? 0 : refuse(engine, error);
 }
 
 static ssize_t op_read(struct engine *base, const void *record, size_t size, void *plain)

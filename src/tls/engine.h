@@ -38,6 +38,7 @@ struct wolf_engine {
     size_t unfinished;  /* bytes of a handshake message that the next record goes on with */
     bool verified;      /* the peer's certificate, by the callback */
     bool wrong_name;    /* and why it was not */
+    bool no_protocol;   /* of the client's (ALPN) is one of ours */
     bool hardware;
     char *session_key; /* a client's: whom a session is for */
     const char *path;  /* of records that are not in place */

@@ -9,6 +9,57 @@
 
 #include <wolfssl/wolfcrypt/asn_public.h>
 
+/* ---- Its certificate in words ---------------------------------------------------------------- */
+
+/* wolfSSL's "/C=..." as it is; the caller's to free with free(). */
+static char *word_name(WOLFSSL_X509_NAME *name)
+{
+    char *line = wolfSSL_X509_NAME_oneline(name, NULL, 0);
+    char *copy = line != NULL ? strdup(line) : NULL;
+    wolfSSL_Free(line);
+    return copy;
+}
+
+static char *word_pem(const unsigned char *der, unsigned size)
+{
+    int length = wc_DerToPem(der, size, NULL, 0, CERT_TYPE);
+    char *pem = length > 0 ? malloc((size_t)length + 1) : NULL;
+    if (pem == NULL)
+        return NULL;
+    length = wc_DerToPem(der, size, (unsigned char *)pem, (unsigned)length, CERT_TYPE);
+    pem[length > 0 ? length : 0] = '\0';
+    return pem;
+}
+
+static void keep_certificate(struct peer_info *info, WOLFSSL_X509 *certificate)
+{
+    int size;
+    const unsigned char *der = wolfSSL_X509_get_der(certificate, &size);
+    if (info->certificate != NULL || der == NULL)
+        return;
+    info->certificate = word_pem(der, (unsigned)size);
+    info->subject = word_name(wolfSSL_X509_get_subject_name(certificate));
+    info->issuer = word_name(wolfSSL_X509_get_issuer_name(certificate));
+    info->names = names_word(certificate);
+}
+
+/* Where nothing was verified, because a session was resumed or by our own wish: the session has it,
+ * unless it is larger than 4 KB. */
+static void keep_session_certificate(struct wolf_engine *engine)
+{
+    WOLFSSL_X509_CHAIN *chain = wolfSSL_get_peer_chain(engine->wolf);
+    if (chain == NULL || wolfSSL_get_chain_count(chain) == 0)
+        return;
+    const unsigned char *der = wolfSSL_get_chain_cert(chain, 0);
+    int size = wolfSSL_get_chain_length(chain, 0);
+    WOLFSSL_X509 *certificate = wolfSSL_X509_d2i(NULL, der, size);
+    if (certificate != NULL)
+        keep_certificate(&engine->info, certificate);
+    else /* of a kind that it can use, but not show */
+        engine->info.certificate = word_pem(der, (unsigned)size);
+    wolfSSL_X509_free(certificate);
+}
+
 /* ---- Callbacks ------------------------------------------------------------------------------- */
 
 /* Called for each certificate of the chain, the peer's own last. */
@@ -23,6 +74,8 @@ int peer_verify(int preverified, WOLFSSL_X509_STORE_CTX *store)
     engine->wrong_name = engine->context->tls.name_checked &&
                          !names_include(certificate, engine->info.server_hostname);
     engine->verified = !engine->wrong_name;
+    if (engine->verified)
+        keep_certificate(&engine->info, certificate);
     return engine->verified;
 }
 
@@ -30,12 +83,15 @@ int peer_choose_certificate(WOLFSSL *wolf, int *ret_alert, void *argument)
 {
     struct wolf_engine *engine = device_engine();
     struct credentials *credentials = engine->credentials;
-    const char *host = wolfSSL_get_servername(wolf, WOLFSSL_SNI_HOST_NAME);
+    void *asked = NULL;
+    size_t size = wolfSSL_SNI_GetRequest(wolf, WOLFSSL_SNI_HOST_NAME, &asked);
     (void)ret_alert, (void)argument;
-    if (host == NULL || engine->info.server_hostname != NULL)
+    bool sane = asked != NULL && size <= 255 && memchr(asked, '\0', size) == NULL;
+    if (!sane || engine->info.server_hostname != NULL)
         return SSL_TLSEXT_ERR_OK;
-    engine->info.server_hostname = strdup(host);
-    for (unsigned i = 0; i < credentials->count; i++) {
+    char *host = strndup(asked, size);
+    engine->info.server_hostname = host;
+    for (unsigned i = 0; host != NULL && i < credentials->count; i++) {
         if (!names_include(credentials->each[i].certificate, host))
             continue;
         if (i > 0)
@@ -69,7 +125,8 @@ int peer_choose_protocol(WOLFSSL *wolf, const unsigned char **ret_protocol, unsi
             return SSL_TLSEXT_ERR_OK;
         }
     }
-    return SSL_TLSEXT_ERR_ALERT_FATAL;
+    device_engine()->no_protocol = true; /* wolfSSL would go on without one */
+    return SSL_TLSEXT_ERR_NOACK;
 }
 
 int peer_new_session(WOLFSSL *wolf, WOLFSSL_SESSION *session)
@@ -88,44 +145,6 @@ int peer_new_session(WOLFSSL *wolf, WOLFSSL_SESSION *session)
 
 /* ---- What is told ---------------------------------------------------------------------------- */
 
-/* wolfSSL's "/C=..." as it is; the caller's to free with free(). */
-static char *word_name(WOLFSSL_X509_NAME *name)
-{
-    char *line = wolfSSL_X509_NAME_oneline(name, NULL, 0);
-    char *copy = line != NULL ? strdup(line) : NULL;
-    wolfSSL_Free(line);
-    return copy;
-}
-
-static char *word_pem(const unsigned char *der, unsigned size)
-{
-    int length = wc_DerToPem(der, size, NULL, 0, CERT_TYPE);
-    char *pem = length > 0 ? malloc((size_t)length + 1) : NULL;
-    if (pem == NULL)
-        return NULL;
-    length = wc_DerToPem(der, size, (unsigned char *)pem, (unsigned)length, CERT_TYPE);
-    pem[length > 0 ? length : 0] = '\0';
-    return pem;
-}
-
-static void keep_certificate(struct wolf_engine *engine)
-{
-    WOLFSSL_X509_CHAIN *chain = wolfSSL_get_peer_chain(engine->wolf);
-    struct peer_info *info = &engine->info;
-    if (chain == NULL || wolfSSL_get_chain_count(chain) == 0)
-        return;
-    const unsigned char *der = wolfSSL_get_chain_cert(chain, 0);
-    int size = wolfSSL_get_chain_length(chain, 0);
-    WOLFSSL_X509 *certificate = wolfSSL_X509_d2i(NULL, der, size);
-    if (certificate == NULL)
-        return;
-    info->certificate = word_pem(der, (unsigned)size);
-    info->subject = word_name(wolfSSL_X509_get_subject_name(certificate));
-    info->issuer = word_name(wolfSSL_X509_get_issuer_name(certificate));
-    info->names = names_word(certificate);
-    wolfSSL_X509_free(certificate);
-}
-
 void peer_keep_info(struct wolf_engine *engine)
 {
     struct peer_info *info = &engine->info;
@@ -137,7 +156,8 @@ void peer_keep_info(struct wolf_engine *engine)
         wolfSSL_get_cipher_name_iana_from_suite((unsigned char)(suite >> 8), (unsigned char)suite);
     if (wolfSSL_ALPN_GetProtocol(engine->wolf, &protocol, &size) == WOLFSSL_SUCCESS)
         info->alpn = strndup(protocol, size);
-    keep_certificate(engine);
+    if (info->certificate == NULL)
+        keep_session_certificate(engine);
 }
 
 void peer_free_info(struct wolf_engine *engine)

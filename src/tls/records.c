@@ -111,8 +111,18 @@ int records_renew(struct engine *engine)
     return 0;
 }
 
-/* Before there are keys an alert is in plain text; where wolfSSL makes the records there is no way
- * to send one. */
+/* wolfSSL sends alerts of its own accord only: it is shown a record that does not decrypt. */
+static void have_wolfssl_refuse(struct wolf_engine *engine)
+{
+    static const unsigned char bad[RECORD_HEADER + 64] = { RECORD_DATA, 3, 3, 0, 64 };
+    unsigned char none;
+    engine->input = bad;
+    engine->input_size = sizeof bad;
+    device_enter(engine);
+    wolfSSL_read(engine->wolf, &none, 1);
+}
+
+/* Before there are keys an alert is in plain text. */
 void records_refuse(struct engine *engine, unsigned alert)
 {
     struct wolf_engine *own = engine_of(engine);
@@ -126,6 +136,7 @@ void records_refuse(struct engine *engine, unsigned alert)
         seal(own, RECORD_ALERT, &plain, 1, sizeof message, record);
         size = sizeof record;
     } else if (wolfSSL_is_init_finished(own->wolf)) {
+        have_wolfssl_refuse(own);
         return;
     }
     own->emit(own->user, record, size);
@@ -137,8 +148,10 @@ void records_refuse(struct engine *engine, unsigned alert)
  * end its record (RFC 8446, 5.1): one that holds hundreds would have us compute for long. */
 static bool may_come(struct wolf_engine *engine, const unsigned char *messages, size_t size)
 {
-    size_t at = engine->unfinished < size ? engine->unfinished : size;
+    size_t at = min_size(engine->unfinished, size);
     engine->unfinished -= at;
+    if (size == 0)
+        return false;
     while (at < size) {
         if (size - at < MESSAGE_HEADER)
             return false;
@@ -168,7 +181,7 @@ static ssize_t control(struct wolf_engine *engine, const void *header, const str
         memcpy(end, body[i].iov_base, body[i].iov_len);
         end += body[i].iov_len;
     }
-    bool fits = type == RECORD_ALERT ||
+    bool fits = (type == RECORD_ALERT && size == 2) ||
                 (type == RECORD_HANDSHAKE && may_come(engine, record + RECORD_HEADER, size));
     if (!fits) {
         records_refuse(&engine->engine, UNEXPECTED);
@@ -200,8 +213,8 @@ static size_t sum(const struct iovec *body, unsigned count)
     return size;
 }
 
-/* Opens the first `size` bytes of the body where they lie, and compares what follows with the tag
- * in a time that does not depend on it. */
+/* Opens the first `size` bytes of the body where they lie, and compares what follows with the tag:
+ * in a time that does not tell where they differ. */
 static bool open_pieces(struct direction *direction, const void *header, const struct iovec *body,
                         unsigned count, size_t size)
 {
@@ -227,7 +240,7 @@ static bool open_pieces(struct direction *direction, const void *header, const s
     return differences == 0;
 }
 
-/* The content's size and, behind it, its type: what follows are zeros. Size 0, type 0: nothing. */
+/* A record may be padded with zeros. The content's size and, behind it, its type: what follows are zeros. Size 0, type 0: nothing. */
 static size_t strip(const struct iovec *body, unsigned count, size_t size, unsigned char *ret_type)
 {
     size_t before = size;
@@ -257,9 +270,11 @@ ssize_t records_unseal(struct engine *engine, const void *header, const struct i
         records_refuse(engine, BAD_RECORD_MAC);
         return WEIR_TLS_RECORD;
     }
+    bool fits = size - AEAD_TAG <= RECORD_PLAIN_MOST + 1; /* with what pads it, and the type */
     size = strip(body, count, size - AEAD_TAG, &type);
-    if (size > RECORD_PLAIN_MOST || type == 0) {
-        records_refuse(engine, type == 0 ? UNEXPECTED : OVERFLOW);
+    bool interrupts = own->unfinished > 0 && type != RECORD_HANDSHAKE;
+    if (!fits || type == 0 || interrupts) {
+        records_refuse(engine, fits ? UNEXPECTED : OVERFLOW);
         return WEIR_TLS_RECORD;
     }
     if (likely(type == RECORD_DATA))

@@ -128,6 +128,7 @@ void tls_handshaken(struct tls *tls)
     timer_stop(&tls->loop->timers, &tls->timer);
     tls->state = TLS_OPEN;
     tls->opened = true;
+    tls->idle_records = 0;
     tls->transport.can_finish = tls->engine->can_finish;
     metrics.tls_handshakes++;
     metrics.tls_resumed += tls->engine->resumed;

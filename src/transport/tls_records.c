@@ -22,6 +22,8 @@ static int check_header(const struct tls *tls, const unsigned char *header, unsi
         return tls->opened ? WEIR_TLS_RECORD : WEIR_TLS_PLAINTEXT;
     if (tls->opened && tls->engine->in_place && type != RECORD_DATA)
         return WEIR_TLS_RECORD;
+    if (size == 0 && type != RECORD_DATA)
+        return tls->opened ? WEIR_TLS_RECORD : WEIR_TLS_HANDSHAKE;
     *ret_alert = RECORD_OVERFLOW;
     return size > RECORD_BODY_MOST ? WEIR_TLS_RECORD : 0;
 }
