@@ -1,22 +1,25 @@
 /* asyncio's "Get HTTP headers": asks for the head of a page, and prints it.
- *     http_headers http://HOST[:PORT][/PATH] */
+ *     http_headers URL      (http:// or https://HOST[:PORT][/PATH])
+ * It trusts whom the system trusts, or those in the file that SSL_CERT_FILE names. */
 #include <stdio.h>
 #include <string.h>
 #include <weir.h>
 
 static int print_http_headers(void *argument)
 {
-    const char *url = argument, *authority = url + strlen("http://");
+    const char *url = argument, *authority = strstr(url, "//") + 2;
+    bool tls = strncmp(url, "https:", 6) == 0;
     int size = (int)strcspn(authority, "/"); /* of the authority: the path is what follows */
     const char *path = authority[size] ? authority + size : "/";
     char host[256] = "";
-    uint16_t port = 80;
+    uint16_t port = tls ? 443 : 80;
     if (sscanf(authority, "[%255[^]/]]:%hu", host, &port) < 1)
         sscanf(authority, "%255[^:/]:%hu", host, &port);
 
+    struct weir_connect_options options = { .tls = tls ? weir_tls_default() : NULL };
     struct weir_reader *reader;
     struct weir_writer *writer;
-    int rc = weir_open_connection(host, port, NULL, &reader, &writer);
+    int rc = weir_open_connection(host, port, &options, &reader, &writer);
     if (rc < 0)
         return rc;
 
@@ -31,9 +34,9 @@ static int print_http_headers(void *argument)
 
 int main(int argc, char **argv)
 {
-    if (argc != 2 || strncmp(argv[1], "http://", 7) != 0) {
-        fprintf(stderr, "usage: http_headers http://HOST[:PORT][/PATH]   (https:// needs TLS, "
-                        "which weir does not have yet)\n");
+    if (argc != 2 ||
+        (strncmp(argv[1], "http://", 7) != 0 && strncmp(argv[1], "https://", 8) != 0)) {
+        fprintf(stderr, "usage: http_headers http[s]://HOST[:PORT][/PATH]\n");
         return 2;
     }
     int rc = weir_run(print_http_headers, argv[1], NULL);

@@ -449,7 +449,8 @@ int weir_server_shutdown(struct weir_server *server, weir_duration grace);
 /* ---- Forwarding ------------------------------------------------------------------------------ */
 
 /* Passes all that `reader` brings to `writer`, uncopied, under its watermarks, then ends that
- * direction (write_eof), or over TLS 1.2 the stream. Waits. Returns the bytes moved, or the first failure of either side. */
+ * direction (write_eof), or over TLS 1.2 the stream. Waits. Returns the bytes moved, or the first
+ * failure of either side. */
 int64_t weir_forward(struct weir_reader *reader, struct weir_writer *writer);
 
 /* ---- Signals and metrics --------------------------------------------------------------------- */

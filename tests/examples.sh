@@ -4,6 +4,7 @@
 set -u
 
 build=${1:?usage: tests/examples.sh BUILD_DIR}
+tools=$(dirname "$0")/../tools
 bin=$build/bin
 examples=$build/examples
 [ -x "$bin/weir-http" ] || { echo "$bin/weir-http is missing: make"; exit 2; }
@@ -62,6 +63,7 @@ lines() {
 serve() {
     name=$1
     shift
+    : >"$scratch/$name"
     "$@" >"$scratch/$name" 2>&1 &
     pid=$!
     children="$children $pid"
@@ -127,14 +129,91 @@ http() {
     client http_path "$examples/http_headers" "http://127.0.0.1:$port/nothing" &&
         expect 'http_headers sends the path' "$scratch/http_path" \
             "HTTP header> HTTP/1.1 404 Not Found$cr"
-    refused 'http_headers says that it has no TLS' '.*https:.*TLS.*' \
-        "$examples/http_headers" https://127.0.0.1/
+    refused 'http_headers says what it takes' 'usage: .*https?.*' "$examples/http_headers" ftp://a/
 
     http_port=$port
     serve forward_proxy "$examples/forward_proxy" 0 127.0.0.1 "$http_port" || return
     client proxied "$examples/http_headers" "http://127.0.0.1:$port/" &&
         expect 'forward_proxy passes a request and its response on' "$scratch/proxied" \
             "HTTP header> Content-Length: 13$cr"
+}
+
+tls() {
+    if ! command -v openssl >/dev/null; then
+        skip 'http_headers over TLS, tls_terminator and start_tls' 'there is no openssl'
+        return
+    fi
+    certs=$scratch/certs
+    if ! "$tools/certs" "$certs" >"$scratch/made" 2>&1 ||
+        ! "$tools/certs" "$certs/other" >"$scratch/made" 2>&1; then
+        not_ok 'tools/certs makes certificates' "$(tr '\n' '|' <"$scratch/made")"
+        return
+    fi
+    https
+    tls_terminator
+    start_tls
+}
+
+https() {
+    set -- --tls-cert "$certs/server.pem" --tls-key "$certs/server-key.pem"
+    serve weir-https "$bin/weir-http" --listen 127.0.0.1:0 "$@" || return
+    client https_headers env "SSL_CERT_FILE=$certs/ca.pem" \
+        "$examples/http_headers" "https://127.0.0.1:$port/" &&
+        expect 'http_headers prints the status, over TLS' "$scratch/https_headers" \
+            "HTTP header> HTTP/1.1 200 OK$cr" &&
+        expect 'http_headers prints the headers, over TLS' "$scratch/https_headers" \
+            "HTTP header> Content-Length: 13$cr"
+    client https_name env "SSL_CERT_FILE=$certs/ca.pem" \
+        "$examples/http_headers" "https://localhost:$port/nothing" &&
+        expect 'http_headers takes a name, over TLS' "$scratch/https_name" \
+            "HTTP header> HTTP/1.1 404 Not Found$cr"
+    refused 'http_headers trusts no other authority' 'https:.*: .*authority.*' \
+        env "SSL_CERT_FILE=$certs/other/ca.pem" "$examples/http_headers" "https://127.0.0.1:$port/"
+
+    serve weir-https "$bin/weir-http" --listen 127.0.0.2:0 "$@" || return
+    refused 'http_headers wants a certificate for the right name' 'https:.*: .*name.*' \
+        env "SSL_CERT_FILE=$certs/ca.pem" "$examples/http_headers" "https://127.0.0.2:$port/"
+}
+
+tls_terminator() {
+    serve tls_terminator "$examples/tls_terminator" 0 127.0.0.1 "$http_port" \
+        "$certs/server.pem" "$certs/server-key.pem" || return
+    client terminated env "SSL_CERT_FILE=$certs/ca.pem" \
+        "$examples/http_headers" "https://127.0.0.1:$port/" &&
+        expect 'tls_terminator passes a request and its response on' "$scratch/terminated" \
+            "HTTP header> Content-Length: 13$cr"
+    if ! command -v curl >/dev/null; then
+        skip 'tls_terminator serves curl' 'there is no curl'
+        return
+    fi
+    for version in 1.2 1.3; do
+        client "curl-$version" curl -sS --cacert "$certs/ca.pem" --tlsv1.2 --tls-max "$version" \
+            -H 'Connection: close' "https://localhost:$port/" &&
+            lines "tls_terminator ends in order, over TLS $version" "$scratch/curl-$version" \
+                'Hello, World!'
+    done
+    refused 'tls_terminator says which file it lacks' 'tls_terminator: .*' \
+        "$examples/tls_terminator" 0 127.0.0.1 "$http_port" "$certs/none.pem" "$certs/none.pem"
+}
+
+start_tls() {
+    client start_tls "$examples/start_tls" "$certs/server.pem" "$certs/server-key.pem" \
+        "$certs/ca.pem" || return
+    tr -d '\r' <"$scratch/start_tls" >"$scratch/dialogue"
+    expect 'start_tls: a command behind STARTTLS goes to TLS' "$scratch/dialogue" \
+        'server, STARTTLS: .*not speak TLS.*'
+    if grep -q 'MAIL FROM' "$scratch/dialogue"; then
+        not_ok 'start_tls: it is not obeyed' "$(tr '\n' '|' <"$scratch/dialogue")"
+    else
+        ok 'start_tls: it is not obeyed'
+    fi
+    sed -n '/^the attack fails$/,$p' "$scratch/dialogue" >"$scratch/upgrade"
+    lines 'start_tls: a client upgrades in order' "$scratch/upgrade" "$(
+        printf '%s\n' 'the attack fails' '' 'client hears: 220 welcome' 'server, plain: EHLO me' \
+            'client hears: 250-localhost' 'client hears: 250 STARTTLS' 'server, plain: STARTTLS' \
+            'client hears: 220 go ahead' 'server, TLSv1.3: EHLO me' 'client hears: 250 localhost' \
+            'server, TLSv1.3: QUIT' 'client hears: 221 bye' 'the upgrade succeeds'
+    )"
 }
 
 # The clients are echo_client: it says one line, and ends with the first that it hears.
@@ -230,6 +309,7 @@ alone() {
 cr=$(printf '\r')
 echo_pair
 http
+tls
 chat
 slow_chat
 alone

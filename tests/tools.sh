@@ -1,11 +1,13 @@
 #!/bin/bash
-# Tests weir-echo and weir-http from outside: options, addresses, signals, and what HTTP allows.
+# Tests weir-echo and weir-http from outside: options, addresses, signals, TLS, and what HTTP
+# allows.
 #     tests/tools.sh BUILD_DIR
 # It is for bash, whose /dev/tcp sends raw bytes.
 set -u
 
 build=${1:?usage: tests/tools.sh BUILD_DIR}
 [ -x "$build/bin/weir-http" ] || { echo "$build/bin/weir-http is missing: make"; exit 2; }
+tools=$(dirname "$0")/../tools
 scratch=$(mktemp -d)
 children=()
 passed=0 failed=0 skipped=0
@@ -104,7 +106,8 @@ options() {
     local tool=$1 out forms='HOST:PORT, [IPv6]:PORT, unix:PATH or unix:@NAME'
     out=$(timeout 10 "$build/bin/$tool" --help 2>&1)
     is "$tool --help exits with 0" $? 0
-    like "$tool --help tells the options" "$out" "Usage: $tool*--listen*--threads*--grace*"
+    like "$tool --help tells the options" "$out" \
+        "Usage: $tool*--listen*--threads*--grace*--tls-cert*"
     out=$(timeout 10 "$build/bin/$tool" --version 2>&1)
     is "$tool --version exits with 0" $? 0
     like "$tool --version prints it" "$out" "$tool [0-9]*.[0-9]*.[0-9]*"
@@ -125,6 +128,15 @@ options() {
     for value in -1 nan inf 1e3 5s 86401 . ''; do
         refuses "$tool" "--grace '$value': expected seconds from 0 to 86400, as 5 or 0.5" \
             --grace "$value"
+    done
+    for value in 1.1 1.4 TLSv1.3 ''; do
+        refuses "$tool" "--tls-min '$value': expected 1.2 or 1.3" "--tls-min=$value"
+    done
+    for option in --tls-cert --tls-key --tls-client-ca; do
+        refuses "$tool" "$option '': expected a file" "$option="
+    done
+    for option in --tls-key=file --tls-client-ca=file --tls-min=1.3; do
+        refuses "$tool" 'the other --tls options need --tls-cert (see --help)' "$option"
     done
 }
 
@@ -456,6 +468,283 @@ http_over_unix() {
     end TERM
 }
 
+# ---- TLS -----------------------------------------------------------------------------------------
+
+# serve_tls TOOL OPTION...: with the certificate for localhost.
+serve_tls() {
+    serve "$1" --listen 127.0.0.1:0 --tls-cert "$certs/server.pem" \
+        --tls-key "$certs/server-key.pem" "${@:2}"
+}
+
+# fetch OPTION...: asks for / over HTTPS; sets $body and $code, curl's status.
+fetch() {
+    body=$(curl -sSm 5 --cacert "$certs/ca.pem" "$@" "https://localhost:$port/" 2>"$scratch/curl")
+    code=$?
+}
+
+# fetches NAME OPTION...: and gets the hello.
+fetches() {
+    fetch "${@:2}"
+    is "https: $1" "$code:$body" '0:Hello, World!'
+}
+
+# refused NAME OPTION...: and is refused.
+refused() {
+    fetch "${@:2}"
+    [ "$code" -ne 0 ] && [ "$code" -ne 28 ] && [ -z "$body" ]
+    result $? "https: $1" "status $code: $body $(<"$scratch/curl")"
+}
+
+# tls_connect: a TLS connection to the server by openssl, fd 4 to write to and fd 5 to read from.
+tls_connect() {
+    rm -f "$scratch/to" "$scratch/from"
+    mkfifo "$scratch/to" "$scratch/from"
+    openssl s_client -quiet -connect "127.0.0.1:$port" -CAfile "$certs/ca.pem" \
+        -verify_return_error <"$scratch/to" >"$scratch/from" 2>"$scratch/s_client" &
+    client=$!
+    children+=("$client")
+    exec 4>"$scratch/to" 5<"$scratch/from"
+}
+
+tls_disconnect() {
+    exec 4>&- 5<&-
+    kill "$client" 2>/dev/null
+    wait "$client" 2>/dev/null
+}
+
+# hang_up COUNT: sends SIGHUP, and waits until the server has told of that many reloads, good or
+# bad, since it began.
+hang_up() {
+    kill -HUP "$pid"
+    for ((try = 0; try < 100; try++)); do
+        [ "$(grep -c 'reload' "$log")" -lt "$1" ] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+
+# The serial number of the certificate that the server presents.
+serial() {
+    openssl s_client -connect "127.0.0.1:$port" </dev/null 2>/dev/null |
+        openssl x509 -noout -serial 2>&1
+}
+
+# make_certs OPTION...: runs tools/certs; $made is what it says first.
+make_certs() {
+    made=$("$tools/certs" "$@" "$certs" 2>&1)
+    result $? "tools/certs makes certificates${*:+, }$*" "$made"
+    made=${made%%$'\n'*}
+}
+
+certificates() {
+    local first
+    make_certs
+    is 'tools/certs tells what it made' "$made" \
+        "certs: made in $certs: ca.pem server.pem client.pem"
+    openssl verify -x509_strict -CAfile "$certs/ca.pem" "$certs/server.pem" "$certs/client.pem" \
+        >"$scratch/verify" 2>&1
+    result $? 'tools/certs: the authority vouches for them' "$(<"$scratch/verify")"
+    is 'tools/certs: the keys are for their owner only' \
+        "$(stat -c %a "$certs"/*-key.pem | sort -u)" 600
+    make_certs
+    is 'tools/certs keeps what is still valid' "$made" \
+        "certs: $certs has them all already, valid for another day or more"
+    rm "$certs/client.pem"
+    make_certs
+    is 'tools/certs makes what is missing' "$made" "certs: made in $certs: client.pem"
+    first=$(<"$certs/ca.pem")
+    make_certs --force
+    is 'tools/certs makes all anew' "$made" "certs: made in $certs: ca.pem server.pem client.pem"
+    [ "$first" != "$(<"$certs/ca.pem")" ]
+    result $? 'tools/certs makes another authority' "$first"
+    "$tools/certs" --x >"$scratch/out" 2>&1
+    is 'tools/certs refuses what it does not know' "$?:$(<"$scratch/out")" \
+        '2:certs: unknown option --x (see --help)'
+}
+
+tls_files() {
+    local tool=$1 cert=--tls-cert=$certs/server.pem message
+    echo rubbish >"$scratch/rubbish"
+    fails "$tool: no such certificate" "cannot read $scratch/none: *No such file*" "$tool" \
+        --tls-cert "$scratch/none"
+    fails "$tool: no such key" "cannot read $scratch/none: *" "$tool" "$cert" \
+        --tls-key "$scratch/none"
+    fails "$tool: no such authorities" "cannot read $scratch/none: *" "$tool" "$cert" \
+        --tls-key "$certs/server-key.pem" --tls-client-ca "$scratch/none"
+    message="cannot use certificate $certs/server.pem, key"
+    fails "$tool: no key in the certificate's file" "$message $certs/server.pem: *" "$tool" "$cert"
+    fails "$tool: the key of another" "$message $certs/client-key.pem: *" "$tool" "$cert" \
+        --tls-key "$certs/client-key.pem"
+    fails "$tool: a key that is none" "$message $scratch/rubbish: *" "$tool" "$cert" \
+        --tls-key "$scratch/rubbish"
+    fails "$tool: a certificate that is none" "cannot use certificate $scratch/rubbish, *" \
+        "$tool" --tls-cert "$scratch/rubbish" --tls-key "$certs/server-key.pem"
+    fails "$tool: authorities that are none" "$message *, authorities $scratch/rubbish: *" \
+        "$tool" "$cert" --tls-key "$certs/server-key.pem" --tls-client-ca "$scratch/rubbish"
+}
+
+# A certificate is renewed in place, and SIGHUP makes a server take the new one.
+tls_reload() {
+    local tool=$1 threads=$2 before after i got
+    serve_tls "$tool" --threads "$threads"
+    before=$(serial)
+    like "$tool, $threads threads: it presents a certificate" "$before" 'serial=*'
+    if [ "$tool" = weir-echo ]; then
+        tls_connect
+        echo first >&4
+        IFS= read -r -t 5 got <&5
+        is "$tool, $threads threads: a line comes back over TLS" "$got" first
+    fi
+
+    "$tools/certs" --force "$certs" >/dev/null
+    hang_up 1
+    is "$tool, $threads threads: it tells of the reloading" "$(sed 1d "$log")" \
+        "$tool: certificates reloaded"
+    after=$(openssl x509 -noout -serial -in "$certs/server.pem")
+    for ((i = 0; i < 4 * threads; i++)); do
+        got=$(serial)
+        [ "$got" = "$after" ] || break
+    done
+    is "$tool, $threads threads: it presents the new certificate" "$got" "$after"
+    if [ "$tool" = weir-echo ]; then
+        echo second >&4
+        IFS= read -r -t 5 got <&5
+        is "$tool, $threads threads: a connection outlives a reload" "$got" second
+        tls_disconnect
+    fi
+
+    mv "$certs/server.pem" "$scratch/server.pem"
+    echo rubbish >"$certs/server.pem"
+    hang_up 2
+    like "$tool, $threads threads: a reload that fails is told" "$(tail -n 1 "$log")" \
+        "$tool: goes on as before: cannot reload certificate $certs/server.pem, *"
+    is "$tool, $threads threads: and the former stays in use" "$(serial)" "$after"
+    mv "$scratch/server.pem" "$certs/server.pem"
+    for ((i = 0; i < 100; i++)); do
+        kill -HUP "$pid"
+    done
+    hang_up 3
+    is "$tool, $threads threads: it survives many hang-ups" "$(serial)" "$after"
+    end TERM
+    is "$tool, $threads threads: and ends with 0" "$status" 0
+}
+
+tls_ending() {
+    local tool=$1
+    serve "$tool" --listen 127.0.0.1:0
+    end HUP
+    is "$tool without TLS: SIGHUP ends it" "$status" $((128 + $(kill -l HUP)))
+
+    serve_tls "$tool" --grace 0.5
+    tls_connect
+    sleep 0.3
+    end TERM
+    tls_disconnect
+    is "$tool: it ends with 0 in spite of an idle TLS client" "$status" 0
+    [ "$took" -ge 400 ] && [ "$took" -lt 3000 ]
+    result $? "$tool: an idle TLS client has its grace, no more" "$took ms"
+
+    serve_tls "$tool" --grace 0.5
+    exec 3<>"/dev/tcp/127.0.0.1/$port"
+    sleep 0.2
+    end TERM
+    exec 3>&-
+    is "$tool: it ends with 0 in spite of a client that never shakes hands" "$status" 0
+    [ "$took" -lt 3000 ]
+    result $? "$tool: a client that never shakes hands has no more than the grace" "$took ms"
+}
+
+tls_echo() {
+    local size reader
+    serve_tls weir-echo
+    like 'weir-echo says that it serves TLS' "$(<"$log")" \
+        'weir-echo: listening on tls://127.0.0.1:[1-9]*'
+    for size in 1 16384 16385 5000000; do
+        tls_connect
+        head -c "$size" /dev/urandom >"$scratch/sent"
+        timeout 20 head -c "$size" <&5 >"$scratch/back" &
+        reader=$!
+        timeout 20 cat "$scratch/sent" >&4
+        wait "$reader"
+        cmp "$scratch/sent" "$scratch/back" >"$scratch/cmp" 2>&1
+        result $? "weir-echo sends $size bytes back over TLS" "$(<"$scratch/cmp")"
+        tls_disconnect
+    done
+    end TERM
+    is 'weir-echo ends with 0 after TLS' "$status" 0
+}
+
+tls_http() {
+    local path=$scratch/https.sock
+    cat "$certs/server.pem" "$certs/server-key.pem" >"$scratch/both.pem"
+    serve weir-http --threads 2 --listen 127.0.0.1:0 --listen "unix:$path" \
+        --tls-cert "$scratch/both.pem"
+    like 'weir-http says that it serves HTTPS' "$(<"$log")" \
+        'weir-http: listening on https://127.0.0.1:[1-9]*'
+    fetches 'TLS 1.3' --tlsv1.3
+    fetches 'TLS 1.2' --tls-max 1.2
+    refused 'TLS 1.1 is refused' --tls-max 1.1 --ciphers 'ALL:@SECLEVEL=0'
+    fetches 'HTTP/1.0 over TLS 1.3' --tlsv1.3 --http1.0
+    fetches 'HTTP/1.0 over TLS 1.2' --tls-max 1.2 --http1.0
+    fetches 'over a Unix socket' --unix-socket "$path"
+    body=$(curl -sSm 5 --cacert "$certs/ca.pem" "https://localhost:$port/" \
+        "https://localhost:$port/" -w '%{num_connects},' 2>&1)
+    is 'https: two requests on one connection' "$body" 'Hello, World!1,Hello, World!0,'
+    body=$(head -c 1000000 /dev/zero |
+        curl -sSm 5 --cacert "$certs/ca.pem" --data-binary @- -o "$scratch/body" -w '%{http_code}' \
+            "https://localhost:$port/" 2>&1)
+    is 'https: a body is passed over' "$body" 405
+    body=$(ask "$last" | tr -cd '[:print:]')
+    [[ $body != *HTTP* ]]
+    result $? 'https: no answer in plain text' "$body"
+    fetches 'it goes on after that'
+    end TERM
+    is 'https: it ends with 0' "$status" 0
+
+    serve_tls weir-http --tls-min 1.3
+    fetches 'TLS 1.3 where that is the least'
+    refused 'TLS 1.2 where it is not enough' --tls-max 1.2
+    end TERM
+}
+
+tls_client_certificates() {
+    "$tools/certs" "$certs/other" >/dev/null
+    serve_tls weir-http --tls-client-ca "$certs/ca.pem"
+    fetches 'a client with its certificate' --cert "$certs/client.pem" \
+        --key "$certs/client-key.pem"
+    fetches 'a client with its certificate, TLS 1.2' --tls-max 1.2 --cert "$certs/client.pem" \
+        --key "$certs/client-key.pem"
+    refused 'a client without a certificate'
+    refused 'a client without a certificate, TLS 1.2' --tls-max 1.2
+    refused 'a client of another authority' --cert "$certs/other/client.pem" \
+        --key "$certs/other/client-key.pem"
+    refused "a client with a server's certificate" --cert "$certs/server.pem" \
+        --key "$certs/server-key.pem"
+    end TERM
+}
+
+tls() {
+    local tool program
+    for program in openssl curl; do
+        if ! command -v $program >/dev/null; then
+            skip 'TLS' "there is no $program"
+            return
+        fi
+    done
+    trap '' PIPE # a server that closes too early fails a test, and not this script
+    certs=$scratch/certs
+    certificates
+    for tool in weir-echo weir-http; do
+        tls_files $tool
+        tls_ending $tool
+        tls_reload $tool 1
+        tls_reload $tool 3
+    done
+    tls_echo
+    tls_http
+    tls_client_certificates
+}
+
 for tool in weir-echo weir-http; do
     options $tool
     addresses $tool
@@ -476,6 +765,7 @@ result $? 'http: it has survived all this' "$(<"$log")"
 end TERM
 is 'http: and ends with 0' "$status" 0
 http_over_unix
+tls
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]

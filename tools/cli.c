@@ -1,4 +1,4 @@
-/* The common half of weir's command-line servers: options, listening, announcing, ending. */
+/* The common half of weir's command-line servers: options, TLS, listening, announcing, ending. */
 #include "cli.h"
 
 #include <errno.h>
@@ -14,6 +14,7 @@ enum {
     MAX_ADDRESSES = 16,
     MAX_THREADS = 1024,
     MAX_GRACE = 86400, /* seconds */
+    HELP_COLUMN = 24,
 };
 
 struct address {
@@ -30,6 +31,8 @@ struct settings {
     size_t address_count;
     unsigned threads;
     weir_duration grace;
+    struct weir_tls_options tls_options;
+    struct weir_tls *tls; /* NULL: plain */
     atomic_uint threads_waiting;
     bool failure_told; /* under the lock of stderr */
 };
@@ -106,6 +109,32 @@ static const char *parse_grace(struct settings *settings, const char *value)
     return NULL;
 }
 
+static const char *parse_tls_cert(struct settings *settings, const char *value)
+{
+    settings->tls_options.certificate_file = value;
+    return *value != '\0' ? NULL : "a file";
+}
+
+static const char *parse_tls_key(struct settings *settings, const char *value)
+{
+    settings->tls_options.key_file = value;
+    return *value != '\0' ? NULL : "a file";
+}
+
+static const char *parse_tls_client_ca(struct settings *settings, const char *value)
+{
+    settings->tls_options.ca_file = value;
+    settings->tls_options.require_client_certificate = true;
+    return *value != '\0' ? NULL : "a file";
+}
+
+static const char *parse_tls_min(struct settings *settings, const char *value)
+{
+    bool newest = strcmp(value, "1.3") == 0;
+    settings->tls_options.minimum_version = newest ? WEIR_TLS_1_3 : WEIR_TLS_1_2;
+    return newest || strcmp(value, "1.2") == 0 ? NULL : "1.2 or 1.3";
+}
+
 static const struct option {
     const char *name;
     const char *value; /* NULL: it takes none, and is cli_main()'s to obey */
@@ -121,6 +150,15 @@ static const struct option {
     { "--grace", "SECONDS", parse_grace,
       "how long clients may go on after SIGINT or SIGTERM (5);\n"
       "a second signal ends at once" },
+    { "--tls-cert", "FILE", parse_tls_cert,
+      "serve TLS: the certificate, and those that vouch for it\n"
+      "(PEM); SIGHUP makes it read all these files again" },
+    { "--tls-key", "FILE", parse_tls_key,
+      "its key (PEM, not encrypted); else it is in --tls-cert" },
+    { "--tls-client-ca", "FILE", parse_tls_client_ca,
+      "let in only those that present a certificate by one of\n"
+      "these authorities (PEM)" },
+    { "--tls-min", "VERSION", parse_tls_min, "1.2 or 1.3 (1.2)" },
     { "--help", NULL, NULL, "print this, and exit" },
     { "--version", NULL, NULL, "print the version, and exit" },
 };
@@ -133,9 +171,10 @@ static void print_help(const struct cli_tool *tool)
     for (size_t i = 0; i < OPTION_COUNT; i++) {
         const struct option *option = &option_table[i];
         const char *line = option->help;
-        printf("  %-9s %-8s  ", option->name, option->value ? option->value : "");
+        int used = printf("  %s %s", option->name, option->value ? option->value : "");
+        printf("%*s", HELP_COLUMN - used, "");
         for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
-            printf("%.*s\n%22s", (int)(end - line), line, "");
+            printf("%.*s\n%*s", (int)(end - line), line, HELP_COLUMN, "");
         printf("%s\n", line);
     }
 }
@@ -192,6 +231,89 @@ static int parse_option(struct settings *settings, char **argv, int *index)
     return 2;
 }
 
+/* ---- TLS ------------------------------------------------------------------------------------- */
+
+/* Says which file cannot be read; what is wrong inside one is for weir_tls_server() to find. */
+static bool readable(const struct cli_tool *tool, const char *file)
+{
+    if (file == NULL || access(file, R_OK) == 0)
+        return true;
+    fprintf(stderr, "%s: cannot read %s: %s\n", tool->name, file, weir_strerror(-errno));
+    return false;
+}
+
+static void complain_of_files(const struct settings *settings, const char *what, int error)
+{
+    const struct weir_tls_options *options = &settings->tls_options;
+    const char *authorities = options->ca_file;
+    fprintf(stderr, "%s: %s certificate %s, key %s%s%s: %s\n", settings->tool->name, what,
+            options->certificate_file, options->key_file, authorities ? ", authorities " : "",
+            authorities ? authorities : "", weir_strerror(error));
+}
+
+/* Makes the context, if there is to be one. Returns -1 to go on, or the status to exit with. */
+static int open_tls(struct settings *settings)
+{
+    const struct cli_tool *tool = settings->tool;
+    struct weir_tls_options *options = &settings->tls_options;
+    if (options->certificate_file == NULL) {
+        if (options->key_file == NULL && options->ca_file == NULL && options->minimum_version == 0)
+            return -1;
+        fprintf(stderr, "%s: the other --tls options need --tls-cert (see --help)\n", tool->name);
+        return 2;
+    }
+    if (options->key_file == NULL)
+        options->key_file = options->certificate_file;
+    if (!readable(tool, options->certificate_file) || !readable(tool, options->key_file) ||
+        !readable(tool, options->ca_file))
+        return EXIT_FAILURE;
+
+    int rc = weir_tls_server(options, &settings->tls);
+    if (rc < 0)
+        complain_of_files(settings, "cannot use", rc);
+    signal(SIGHUP, SIG_IGN); /* but for the task that waits for it */
+    return rc < 0 ? EXIT_FAILURE : -1;
+}
+
+static int reload(void *argument)
+{
+    const struct settings *settings = argument;
+    return weir_tls_reload(settings->tls);
+}
+
+struct hangups {
+    struct settings *settings;
+    struct weir_event event;
+};
+
+static int reload_after_hangups(void *argument)
+{
+    struct hangups *hangups = argument;
+    while (weir_event_wait(&hangups->event) == 0) {
+        weir_event_clear(&hangups->event);
+        int rc = weir_to_thread(reload, hangups->settings);
+        if (rc < 0)
+            complain_of_files(hangups->settings, "goes on as before: cannot reload", rc);
+        else
+            printf("%s: certificates reloaded\n", hangups->settings->tool->name);
+        fflush(stdout);
+    }
+    return 0;
+}
+
+/* Two tasks, since a signal is caught only while somebody waits for it. One between two waits is
+ * lost, and does no harm: the reloading that the former asks for has not begun yet. */
+static int watch_hangups(struct settings *settings)
+{
+    struct hangups hangups = { .settings = settings };
+    struct weir_group group = { 0 };
+    int rc = weir_group_start(&group, reload_after_hangups, &hangups);
+    while (rc == 0 && weir_wait_signal(SIGHUP, 0) > 0)
+        weir_event_set(&hangups.event);
+    weir_group_cancel(&group);
+    return weir_group_wait(&group);
+}
+
 /* ---- Serving --------------------------------------------------------------------------------- */
 
 /* One thread's: the server at each of the addresses. */
@@ -204,7 +326,11 @@ static int listen_at(struct listeners *listeners, size_t index)
 {
     const struct settings *settings = listeners->settings;
     const struct address *address = &settings->addresses[index];
-    struct weir_server_options options = { .limit = settings->tool->limit, .backlog = SOMAXCONN };
+    struct weir_server_options options = {
+        .limit = settings->tool->limit,
+        .tls = settings->tls,
+        .backlog = SOMAXCONN,
+    };
     weir_client_connected_fn *connected = settings->tool->client_connected;
     if (address->path)
         return weir_start_unix_server(connected, NULL, address->path, &options,
@@ -232,11 +358,12 @@ static int listen_at_all(struct listeners *listeners)
 }
 
 /* Says where we listen, in the last thread to get so far: whoever reads it may then connect, and
- * may send the signal, without being too early for any thread. */
+ * may send the signal, without being too early for any thread. That thread minds SIGHUP, too. */
 static int announce(void *argument)
 {
     const struct listeners *listeners = argument;
     struct settings *settings = listeners->settings;
+    const char *scheme = settings->tls ? settings->tool->tls_scheme : "";
     if (atomic_fetch_add(&settings->threads_waiting, 1) + 1 < settings->threads)
         return 0;
 
@@ -247,10 +374,10 @@ static int announce(void *argument)
             printf("%s: listening on %s\n", settings->tool->name, name);
         else
             for (size_t k = 0; (name = weir_server_sockname(server, k)) != NULL; k++)
-                printf("%s: listening on %s\n", settings->tool->name, name);
+                printf("%s: listening on %s%s\n", settings->tool->name, scheme, name);
     }
     fflush(stdout);
-    return 0;
+    return settings->tls ? watch_hangups(settings) : 0;
 }
 
 struct ending {
@@ -296,6 +423,7 @@ static int serve(void *argument)
     struct weir_group group = { 0 };
     rc = weir_group_start(&group, announce, &listeners); /* runs once this task waits */
     int signal_number = rc < 0 ? rc : weir_wait_signal(SIGINT, SIGTERM);
+    weir_group_cancel(&group);
     weir_group_wait(&group);
     end_all(&listeners, signal_number < 0 ? 0 : settings->grace);
     return signal_number < 0 ? signal_number : 0;
@@ -311,9 +439,13 @@ int cli_main(const struct cli_tool *tool, int argc, char **argv)
     }
     if (settings.address_count == 0)
         parse_listen(&settings, tool->listen);
+    int status = open_tls(&settings);
+    if (status >= 0)
+        return status;
 
     int rc = weir_run(serve, &settings, &(struct weir_run_options){ .threads = settings.threads });
     if (rc < 0 && !settings.failure_told)
         fprintf(stderr, "%s: %s\n", tool->name, weir_strerror(rc));
+    weir_tls_free(settings.tls);
     return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

@@ -1,5 +1,5 @@
 /* What weir's command-line servers share: their options, one server for each address in every
- * thread, and an orderly end on SIGINT or SIGTERM. */
+ * thread, TLS, and an orderly end on SIGINT or SIGTERM. */
 #ifndef CLI_H
 #define CLI_H
 
@@ -9,6 +9,7 @@ struct cli_tool {
     const char *name;                           /* "weir-echo": begins every message */
     const char *purpose;                        /* what it does, for --help */
     const char *listen;                         /* the address without --listen */
+    const char *tls_scheme;                     /* of its URLs over TLS: "https://" */
     weir_client_connected_fn *client_connected; /* its argument is NULL */
     size_t limit;                               /* each client's reader's; 0: 64 KiB */
 };

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
         .name = "weir-echo",
         .purpose = "Sends back to each client what it receives from it.",
         .listen = "127.0.0.1:8888",
+        .tls_scheme = "tls://",
         .client_connected = echo,
     };
     return cli_main(&tool, argc, argv);

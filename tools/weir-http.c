@@ -48,12 +48,14 @@ static int discard(struct weir_reader *reader, size_t size)
 }
 
 /* Ends our direction, then takes what the client still sends, up to a body's size: closing a socket
- * with unread data resets the connection, and a reset can overtake the answer. Returns 0. */
+ * with unread data resets the connection, and a reset can overtake the answer. TLS 1.2 cannot end
+ * one direction alone: there closing does all that. Returns 0. */
 static int linger(struct weir_reader *reader, struct weir_writer *writer)
 {
     struct weir_timeout timeout;
+    if (weir_write_eof(writer) < 0)
+        return 0;
     weir_timeout_start(&timeout, LINGER);
-    weir_write_eof(writer);
     weir_timeout_stop(&timeout, discard(reader, HTTP_BODY_MOST + HEAD_MOST));
     return 0;
 }
@@ -108,6 +110,7 @@ int main(int argc, char **argv)
         .name = "weir-http",
         .purpose = "Answers GET and HEAD of / with \"Hello, World!\", over HTTP/1.1.",
         .listen = "127.0.0.1:8080",
+        .tls_scheme = "https://",
         .client_connected = serve,
         .limit = HEAD_MOST,
     };

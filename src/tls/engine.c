@@ -128,7 +128,7 @@ static void give_back_zeros(const void *block)
     }
 }
 
-/* wolfSSL, as Debian builds it, goes along with a TLS 1.2 server that chooses what was not offered. */
+/* wolfSSL, as Debian builds it, goes along with a TLS 1.2 server that chooses another suite. */
 static bool is_offered(int suite)
 {
     static const int offered[] = { 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02c,

@@ -240,7 +240,8 @@ static bool open_pieces(struct direction *direction, const void *header, const s
     return differences == 0;
 }
 
-/* A record may be padded with zeros. The content's size and, behind it, its type: what follows are zeros. Size 0, type 0: nothing. */
+/* A record may be padded with zeros: the size of what is before them and of its type, which is the
+ * last byte that is none. Type 0: there is nothing else. */
 static size_t strip(const struct iovec *body, unsigned count, size_t size, unsigned char *ret_type)
 {
     size_t before = size;
