@@ -15,15 +15,15 @@ enum {
     LIMIT_LINGER = 5,           /* s that closing streams may outlive the last task */
     LIMIT_ACCEPT_BACKOFF = 100, /* ms after EMFILE, doubling */
     LIMIT_ACCEPT_BACKOFF_MAX = 1000,
-    LIMIT_FDS_SPARED = 32,        /* fds that connections leave to the rest of the program */
-    LIMIT_WORKERS = 8,            /* helper threads a loop, for blocking calls */
-    LIMIT_WORKER_IDLE = 2,        /* s that an idle one waits for more work */
-    LIMIT_ADDRESSES = 64,         /* tried of one name */
-    LIMIT_LINKS = 8,              /* sendmsg operations in one linked chain */
-    LIMIT_TLS_HANDSHAKE = 60,     /* s, as asyncio's ssl_handshake_timeout */
-    LIMIT_TLS_SHUTDOWN = 30,      /* s, as asyncio's ssl_shutdown_timeout */
-    LIMIT_TLS_REFUSAL = 2,        /* s that a peer may take to receive our fatal alert */
-    LIMIT_TLS_IDLE = 32,          /* records in a row that bring no data */
+    LIMIT_FDS_SPARED = 32,    /* fds that connections leave to the rest of the program */
+    LIMIT_WORKERS = 8,        /* helper threads a loop, for blocking calls */
+    LIMIT_WORKER_IDLE = 2,    /* s that an idle one waits for more work */
+    LIMIT_ADDRESSES = 64,     /* tried of one name */
+    LIMIT_LINKS = 8,          /* sendmsg operations in one linked chain */
+    LIMIT_TLS_HANDSHAKE = 60, /* s, as asyncio's ssl_handshake_timeout */
+    LIMIT_TLS_SHUTDOWN = 30,  /* s, as asyncio's ssl_shutdown_timeout */
+    LIMIT_TLS_LAST = 2,       /* s that a peer may take to receive our last bytes, and to close */
+    LIMIT_TLS_IDLE = 32,      /* records in a row that bring no data */
     LIMIT_TLS_AHEAD = 128 * 1024, /* bytes of records that wait below, not sealed too early */
     LIMIT_TLS_SESSIONS = 64,      /* that a client context keeps, to resume them */
 };

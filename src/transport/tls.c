@@ -17,9 +17,21 @@ static void give_up(struct tls *tls, int error)
     lower->ops->abort(lower, error);
 }
 
+static void close_lower(struct tls *tls)
+{
+    struct transport *lower = tls->transport.lower;
+    tls->state = TLS_CLOSING;
+    lower->ops->close(lower);
+}
+
+/* A peer that has ended TLS, but keeps its connection, has had all that it will take. */
 static void is_late(struct weir_timer *timer)
 {
-    give_up(container_of(timer, struct tls, timer), -ETIMEDOUT);
+    struct tls *tls = container_of(timer, struct tls, timer);
+    if (tls->state == TLS_ENDING && tls->ended)
+        close_lower(tls);
+    else
+        give_up(tls, -ETIMEDOUT);
 }
 
 /* One limit at a time: that of the handshake, later that of the end. */
@@ -42,7 +54,9 @@ static void tell_lost(struct tls *tls, int error)
     tls->transport.events->lost(tls->transport.user, error);
 }
 
-/* Our end has left: without one of the peer's in reply, it is waited for, but not for ever. */
+/* Our end has left. To close while the peer still sends, be it a change of keys only, would reset
+ * the connection, which can overtake what has left: so the peer's end is waited for, up to a
+ * limit. */
 static void await_end(struct tls *tls, weir_duration limit)
 {
     struct transport *lower = tls->transport.lower;
@@ -52,18 +66,11 @@ static void await_end(struct tls *tls, weir_duration limit)
     set_limit(tls, limit);
 }
 
-static void close_lower(struct tls *tls)
-{
-    struct transport *lower = tls->transport.lower;
-    tls->state = TLS_CLOSING;
-    lower->ops->close(lower);
-}
-
 void tls_fail(struct tls *tls, int error)
 {
     if (tls->state >= TLS_ENDING)
         return;
-    await_end(tls, LIMIT_TLS_REFUSAL * WEIR_SECOND);
+    await_end(tls, LIMIT_TLS_LAST * WEIR_SECOND);
     tell_lost(tls, error);
 }
 
@@ -72,7 +79,7 @@ void tls_fail(struct tls *tls, int error)
 static void set_receiving(struct tls *tls)
 {
     struct transport *lower = tls->transport.lower;
-    bool wanted = tls->state != TLS_OPEN || (tls->transport.receiving && !tls->ended);
+    bool wanted = tls->state != TLS_OPEN || tls->transport.receiving || tls->ended;
     if (tls->state < TLS_CLOSING && wanted != lower->receiving)
         lower->ops->receive(lower, wanted);
 }
@@ -106,9 +113,10 @@ void tls_move(struct tls *tls)
         finish(tls);
     if (tls->out_of_memory && tls->state < TLS_CLOSING)
         give_up(tls, -ENOMEM);
-    if (tls->state == TLS_FLUSHING && tls->finished && !tls->ended)
-        await_end(tls, tls->shutdown_timeout);
-    if ((tls->state == TLS_FLUSHING && tls->finished) || (tls->state == TLS_ENDING && tls->ended))
+    if (tls->state == TLS_FLUSHING && tls->finished)
+        await_end(tls, tls->ended ? LIMIT_TLS_LAST * WEIR_SECOND : tls->shutdown_timeout);
+    bool alone = tls->ended && !tls->transport.lower->can_finish;
+    if (tls->state == TLS_ENDING && (tls->lower_ended || alone))
         close_lower(tls);
     set_receiving(tls);
     struct transport *lower = tls->transport.lower;
@@ -139,6 +147,8 @@ void tls_handshaken(struct tls *tls)
 void tls_peer_ended(struct tls *tls)
 {
     bool told = tls->ended || tls->state != TLS_OPEN;
+    if (!tls->ended && tls->state == TLS_ENDING)
+        set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
     tls->ended = true;
     chain_clear(&tls->in);
     if (!told)
@@ -165,6 +175,7 @@ static void on_received(void *user, struct weir_segment *segment, const char *da
 static void on_ended(void *user)
 {
     struct tls *tls = user;
+    tls->lower_ended = true;
     if (tls->state == TLS_HANDSHAKE)
         give_up(tls, -ECONNRESET);
     else if (tls->state == TLS_OPEN && !tls->ended && !tls->allow_truncation)
@@ -183,11 +194,13 @@ static void on_sent(void *user)
         tls->transport.events->sent(tls->transport.user);
 }
 
+/* When both have ended TLS, it does not matter how the connection goes. */
 static void on_lost(void *user, int error)
 {
     struct tls *tls = user;
+    bool over = tls->ended && tls->finished && error == -ECONNRESET;
     tls->state = TLS_CLOSING;
-    tell_lost(tls, error);
+    tell_lost(tls, over ? 0 : error);
 }
 
 static void on_closed(void *user)

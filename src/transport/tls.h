@@ -18,7 +18,7 @@ enum tls_state {
     TLS_HANDSHAKE,
     TLS_OPEN,
     TLS_FLUSHING, /* to be closed: when `out` has left, our end follows */
-    TLS_ENDING,   /* our end has left, or an alert: waits for the peer's, and drops all else */
+    TLS_ENDING,   /* our end has left, or an alert: waits for the peer to, and drops all else */
     TLS_CLOSING,  /* the transport below is closing */
 };
 
@@ -29,6 +29,7 @@ struct tls {
     enum tls_state state;
     bool begun, opened, told_lost;
     bool ended;            /* the peer has: by close_notify, or as allow_truncation has it */
+    bool lower_ended;      /* and nothing at all comes any more */
     bool finish, finished; /* our direction: to be ended, has been */
     bool allow_truncation;
     bool out_of_memory;    /* something that was emitted is missing */
