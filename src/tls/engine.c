@@ -169,6 +169,8 @@ static int handshaken(struct wolf_engine *engine)
     engine->engine.in_place = records_begin(engine);
     engine->path =
         engine->hardware && strstr(engine->info.cipher, "_GCM_") ? "callback" : "software";
+    if (engine->engine.resumed && !engine->engine.can_finish)
+        peer_new_session(wolf, wolfSSL_get_session(wolf)); /* of TLS 1.2: good for another time */
     if (engine->context->tls.server)
         give_back_zeros(wolfSSL_get_session(wolf));
     return 1;

@@ -87,6 +87,7 @@ static void set_receiving(struct tls *tls)
 static void finish(struct tls *tls)
 {
     tls->finished = true;
+    tls->all_left = transport_queued(tls->transport.lower) == 0;
     int rc = tls->engine->ops->finish(tls->engine);
     if (rc < 0)
         tls_fail(tls, rc);
@@ -122,6 +123,8 @@ void tls_move(struct tls *tls)
     struct transport *lower = tls->transport.lower;
     if (lower->out.size > 0 && tls->state < TLS_CLOSING)
         lower->ops->send(lower);
+    if (tls->finished && transport_queued(lower) == 0)
+        tls->all_left = true;
 }
 
 static void move_later(struct deferred *deferred)
@@ -194,11 +197,12 @@ static void on_sent(void *user)
         tls->transport.events->sent(tls->transport.user);
 }
 
-/* When both have ended TLS, it does not matter how the connection goes. */
+/* A peer that closes without having read our close_notify resets the connection: when all else has
+ * left, that is no failure, as it is none without TLS. */
 static void on_lost(void *user, int error)
 {
     struct tls *tls = user;
-    bool over = tls->ended && tls->finished && error == -ECONNRESET;
+    bool over = tls->all_left && (error == -ECONNRESET || error == -EPIPE);
     tls->state = TLS_CLOSING;
     tell_lost(tls, over ? 0 : error);
 }

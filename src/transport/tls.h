@@ -30,6 +30,7 @@ struct tls {
     bool begun, opened, told_lost;
     bool ended;            /* the peer has: by close_notify, or as allow_truncation has it */
     bool lower_ended;      /* and nothing at all comes any more */
+    bool all_left;         /* all data; only our end may be on its way */
     bool finish, finished; /* our direction: to be ended, has been */
     bool allow_truncation;
     bool out_of_memory;    /* something that was emitted is missing */
