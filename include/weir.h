@@ -176,7 +176,8 @@ struct weir_connect_options {
     struct weir_tls *tls;                /* `ssl`: a client's; NULL: plain */
     const char *server_hostname;         /* whom the certificate must name; NULL: the host */
     weir_duration tls_handshake_timeout; /* `ssl_handshake_timeout`; 0: 60 s */
-    weir_duration tls_shutdown_timeout;  /* `ssl_shutdown_timeout`; 0: 30 s */
+    weir_duration tls_shutdown_timeout;  /* `ssl_shutdown_timeout`: how long closing may make no
+                                            progress; 0: 30 s */
     int family, proto, flags;            /* as getaddrinfo's hints */
     const char *local_host;              /* `local_addr`, of the same family; NULL: any */
     uint16_t local_port;                 /* 0: the kernel chooses */
@@ -340,7 +341,7 @@ struct weir_tls_options {
     const char *key_file;
     const struct weir_tls_certificate *more_certificates; /* a server's for other names, ended by a
                                     zeroed one: the first that names whom the client asks for (SNI),
-                                    else the one above */
+                                    else the one above; none of them Ed25519 */
     const char *const *alpn;         /* protocols, best first, ended by NULL; NULL: no ALPN */
     int minimum_version;             /* WEIR_TLS_1_3; 0: WEIR_TLS_1_2 */
     bool request_client_certificate; /* verify_mode CERT_OPTIONAL: none is fine, a bad one is not */
@@ -367,7 +368,7 @@ struct weir_tls *weir_tls_default(void);
  * On failure the former stay in use. Blocks. Errors as above. */
 int weir_tls_reload(struct weir_tls *tls);
 
-/* Streams that use it keep what they need. */
+/* Streams and servers that use it keep what they need. */
 void weir_tls_free(struct weir_tls *tls);
 
 struct weir_start_tls_options {

@@ -23,9 +23,11 @@ enum {
     LIMIT_TLS_HANDSHAKE = 60, /* s, as asyncio's ssl_handshake_timeout */
     LIMIT_TLS_SHUTDOWN = 30,  /* s, as asyncio's ssl_shutdown_timeout */
     LIMIT_TLS_LAST = 2,       /* s that a peer may take to receive our last bytes, and to close */
+    LIMIT_TLS_SETTLE = 1,     /* s after which a connection is one that lasts */
     LIMIT_TLS_IDLE = 32,      /* records in a row that bring no data */
-    LIMIT_TLS_AHEAD = 128 * 1024, /* bytes of records that wait below, not sealed too early */
-    LIMIT_TLS_SESSIONS = 64,      /* that a client context keeps, to resume them */
+    LIMIT_TLS_REPLIES = 16 * 1024, /* bytes that a peer may have us answer without reading them */
+    LIMIT_TLS_AHEAD = 128 * 1024,  /* bytes of records that wait below, not sealed too early */
+    LIMIT_TLS_SESSIONS = 64,       /* that a client context keeps, to resume them */
 };
 
 #ifdef WEIR_TINY
@@ -37,7 +39,10 @@ enum {
     LIMIT_LARGE = 32,
     LIMIT_LARGE_SHOWN = 1,
     LIMIT_RECEIVE_MIN = 64,
-    LIMIT_SEGMENT = 16,    /* a heap segment that small writes are packed into */
+    LIMIT_SEGMENT = 16, /* a heap segment that small writes are packed into */
+    LIMIT_SEGMENT_RECORD = 64,
+    LIMIT_SEGMENT_BULK = 256,
+    LIMIT_PACKED = 2,
     LIMIT_LINK_PIECES = 2, /* pieces, and about how many bytes, of one link */
     LIMIT_LINK_BYTES = 48,
     LIMIT_BATCHES = 4,  /* links prepared a turn */
@@ -56,6 +61,9 @@ enum {
     LIMIT_LARGE_SHOWN = 8,
     LIMIT_RECEIVE_MIN = 64 * 1024,
     LIMIT_SEGMENT = 4 * 1024 - 64,
+    LIMIT_SEGMENT_RECORD = 16 * 1024 + 64,     /* a record of TLS fits, */
+    LIMIT_SEGMENT_BULK = 4 * (16 * 1024 + 32), /* or four of them */
+    LIMIT_PACKED = 512, /* bytes that are rather copied than given a buffer of their own */
     LIMIT_LINK_PIECES = 64,
     LIMIT_LINK_BYTES = 256 * 1024,
     LIMIT_BATCHES = 128,

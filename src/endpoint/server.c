@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "endpoint/shared.h"
 #include "kernel/sys.h"
+#include "transport/engine.h"
 
 /* ---- Clients --------------------------------------------------------------------------------- */
 
@@ -165,6 +166,8 @@ struct weir_server *server_new(weir_client_connected_fn *client_connected, void 
     server->spare_fd = sys_spare_fd();
     if (options != NULL)
         server->options = *options;
+    if (server->options.tls != NULL)
+        server->options.tls->hold(server->options.tls);
     if (server->options.backlog == 0)
         server->options.backlog = LIMIT_BACKLOG;
     if (server->options.max_connections == 0) {
@@ -187,6 +190,8 @@ void server_free(struct weir_server *server)
     if (server->spare_fd >= 0)
         sys_close(server->spare_fd);
     list_remove(&server->lingering.node);
+    if (server->options.tls != NULL)
+        server->options.tls->drop(server->options.tls);
     free(server->held);
     free(server->listeners);
     free(server);

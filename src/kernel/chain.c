@@ -147,6 +147,18 @@ int chain_copy(struct chain *chain, const void *data, size_t size)
     return 0;
 }
 
+int chain_receive(struct chain *chain, struct weir_segment *segment, const char *data, size_t size)
+{
+    if (chain->last == NULL || size > LIMIT_PACKED)
+        return chain_append(chain, segment, data, size);
+    int rc = chain_copy(chain, data, size);
+    if (rc < 0)
+        return rc;
+    metrics.bytes_copied += size;
+    segment_drop(segment);
+    return 0;
+}
+
 int chain_move(struct chain *to, struct chain *from, size_t n)
 {
     while (n > 0 && from->first != NULL) {

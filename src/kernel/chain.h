@@ -30,6 +30,10 @@ struct chain {
  * reference stays with the caller. */
 int chain_append(struct chain *chain, struct weir_segment *segment, const char *data, size_t size);
 
+/* The same for what has been received: a small piece behind others is copied to where there is room
+ * behind the last, for else a peer that sends byte by byte takes a whole buffer for each. */
+int chain_receive(struct chain *chain, struct weir_segment *segment, const char *data, size_t size);
+
 /* Appends copies: packed behind the last piece while its segment has room. -ENOMEM: nothing
  * added. */
 int chain_copy(struct chain *chain, const void *data, size_t size);

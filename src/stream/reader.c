@@ -45,7 +45,7 @@ void reader_received(struct stream *stream, struct weir_segment *segment, const 
         segment_drop(segment);
         return;
     }
-    if (chain_append(&reader->in, segment, data, size) < 0) {
+    if (chain_receive(&reader->in, segment, data, size) < 0) {
         segment_drop(segment);
         stream_fail(stream, -ENOMEM);
         return;

@@ -70,9 +70,11 @@ static void wake(struct stream *stream, int result)
 
 void secure_opened(struct stream *stream)
 {
+    void (*secured)(struct stream * stream) = stream->secured;
+    stream->secured = NULL; /* TLS may be put over TLS later */
     wake(stream, 0);
-    if (stream->secured != NULL)
-        stream->secured(stream);
+    if (secured != NULL)
+        secured(stream);
 }
 
 void secure_lost(struct stream *stream)

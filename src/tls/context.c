@@ -14,7 +14,7 @@ void credentials_drop(struct credentials *credentials)
     if (credentials == NULL || atomic_fetch_sub(&credentials->references, 1) > 1)
         return;
     for (unsigned i = 0; i < credentials->count; i++) {
-        wolfSSL_X509_free(credentials->each[i].certificate);
+        free(credentials->each[i].certificate);
         wolfSSL_CTX_free(credentials->each[i].wolf);
     }
     free(credentials);
@@ -47,10 +47,22 @@ void context_drop(struct context *context)
     free(context);
 }
 
+static void op_hold(struct weir_tls *tls)
+{
+    atomic_fetch_add(&container_of(tls, struct context, tls)->references, 1);
+}
+
+static void op_drop(struct weir_tls *tls)
+{
+    context_drop(container_of(tls, struct context, tls));
+}
+
 static void set_up(struct context *context, const struct weir_tls_options *options, bool server)
 {
     context->references = 1;
     context->hardware = !options->no_hardware_aes && aead_is_available();
+    context->tls.hold = op_hold;
+    context->tls.drop = op_drop;
     context->tls.open = engine_open;
     context->tls.server = server;
     context->tls.name_checked =

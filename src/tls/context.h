@@ -22,7 +22,8 @@
 /* One certificate, or none, with all of a context's other settings. */
 struct credential {
     WOLFSSL_CTX *wolf;
-    WOLFSSL_X509 *certificate; /* to look its names up; or NULL */
+    unsigned char *certificate; /* a server's, DER, to look its names up; or NULL */
+    size_t certificate_size;
 };
 
 struct credentials {

@@ -14,7 +14,7 @@
 /* Where Debian and most others keep the authorities in one file. */
 static const char system_store[] = "/etc/ssl/certs/ca-certificates.crt";
 
-enum { MIN_RSA_BITS = 2048, STACK = 512 * 1024 };
+enum { MIN_RSA_BITS = 2048, STACK = 512 * 1024, CERTIFICATE_MOST = 32 * 1024 };
 
 /* Without the processor's AES, ChaCha20 is twice as fast. Which comes first counts. */
 #define AES_1_3 "TLS13-AES128-GCM-SHA256:TLS13-AES256-GCM-SHA384"
@@ -150,7 +150,7 @@ static bool set_sessions(WOLFSSL_CTX *wolf, const struct context *context)
     if (none || context->tls.server)
         return true;
     wolfSSL_CTX_sess_set_new_cb(wolf, peer_new_session);
-    return wolfSSL_CTX_UseSessionTicket(wolf) == WOLFSSL_SUCCESS;
+    return true;
 }
 
 static int set_up(WOLFSSL_CTX *wolf, const struct context *context,
@@ -165,6 +165,18 @@ static int set_up(WOLFSSL_CTX *wolf, const struct context *context,
     return rc;
 }
 
+/* To look up its names, which wolfSSL's own context does not keep for every kind of key. */
+static int keep_certificate(struct credential *credential, const char *file)
+{
+    unsigned char *der = malloc(CERTIFICATE_MOST);
+    if (der == NULL)
+        return -ENOMEM;
+    int size = wc_PemCertToDer(file, der, CERTIFICATE_MOST);
+    credential->certificate = der;
+    credential->certificate_size = size > 0 ? (size_t)size : 0;
+    return size > 0 ? 0 : WEIR_TLS_FILE;
+}
+
 static int load_one(struct credential *credential, const struct context *context,
                     const struct weir_tls_certificate *files)
 {
@@ -174,9 +186,18 @@ static int load_one(struct credential *credential, const struct context *context
         return -ENOMEM;
     int rc = set_up(credential->wolf, context, files);
     if (rc == 0 && context->tls.server)
-        credential->certificate =
-            wolfSSL_X509_load_certificate_file(files->certificate_file, WOLFSSL_FILETYPE_PEM);
+        rc = keep_certificate(credential, files->certificate_file);
     return rc;
+}
+
+/* wolfSSL cannot change to or from a certificate of Ed25519 within a handshake. */
+static bool can_choose_among(const struct credentials *credentials)
+{
+    for (unsigned i = 0; i < credentials->count; i++) {
+        if (wolfSSL_CTX_get0_privatekey(credentials->each[i].wolf) == NULL)
+            return false;
+    }
+    return true;
 }
 
 /* Tickets of one certificate are good for the others: they are one server's. */
@@ -210,7 +231,7 @@ static int load(const struct context *context, struct credentials **ret_credenti
     for (unsigned i = 0; rc == 0 && i < count; i++)
         rc = load_one(&credentials->each[i], context, i == 0 ? &first : &more[i - 1]);
     if (rc == 0 && count > 1)
-        rc = share_ticket_keys(credentials);
+        rc = can_choose_among(credentials) ? share_ticket_keys(credentials) : -EINVAL;
     if (rc < 0)
         credentials_drop(credentials);
     else

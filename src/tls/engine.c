@@ -9,8 +9,6 @@
 #include <unistd.h>
 
 #include "base/macros.h"
-#include "tls/names.h"
-
 #include <wolfssl/error-ssl.h>
 #include <wolfssl/wolfcrypt/error-crypt.h>
 
@@ -147,11 +145,13 @@ static int check_peer(const struct wolf_engine *engine)
     const struct weir_tls_options *options = &context->options;
     bool due = context->tls.server ? options->require_client_certificate
                                    : !options->insecure_skip_verification;
-    if (engine->engine.resumed)
-        return context->tls.server && due ? WEIR_TLS_CERTIFICATE : 0;
+    if (engine->engine.resumed && context->tls.server)
+        return due ? WEIR_TLS_CERTIFICATE : 0;
+    if (engine->engine.resumed) /* sessions are kept of peers that were checked */
+        return engine->offered && engine->engine.can_finish ? 0 : WEIR_TLS_CERTIFICATE;
     if (due)
         return engine->verified ? 0 : WEIR_TLS_CERTIFICATE;
-    return !context->tls.server && engine->info.certificate == NULL ? WEIR_TLS_CERTIFICATE : 0;
+    return !context->tls.server && engine->info.certificate.pem == NULL ? WEIR_TLS_CERTIFICATE : 0;
 }
 
 static int handshaken(struct wolf_engine *engine)
@@ -169,10 +169,6 @@ static int handshaken(struct wolf_engine *engine)
     engine->engine.in_place = records_begin(engine);
     engine->path =
         engine->hardware && strstr(engine->info.cipher, "_GCM_") ? "callback" : "software";
-    if (engine->engine.resumed && !engine->engine.can_finish)
-        peer_new_session(wolf, wolfSSL_get_session(wolf)); /* of TLS 1.2: good for another time */
-    if (engine->context->tls.server)
-        give_back_zeros(wolfSSL_get_session(wolf));
     return 1;
 }
 
@@ -224,6 +220,13 @@ static int op_write(struct engine *base, const void *plain, size_t size)
     begin_input(engine, NULL, 0);
     int n = wolfSSL_write(engine->wolf, plain, (int)size);
     return n == (int)size ? 0 : engine_error(engine, wolfSSL_get_error(engine->wolf, n));
+}
+
+/* Not right after the handshake: to touch the memory again when it ends costs more than a short
+ * connection gains. */
+static void op_settle(struct engine *base)
+{
+    give_back_zeros(wolfSSL_get_session(engine_of(base)->wolf));
 }
 
 /* Called once: a second call of wolfSSL_shutdown() may have reset all. */
@@ -310,7 +313,7 @@ static int offer_session(struct wolf_engine *engine, const char *host, const cha
     WOLFSSL_SESSION *session = session_take(&context->sessions, engine->session_key);
     pthread_mutex_unlock(&context->lock);
     if (session != NULL)
-        wolfSSL_set_session(engine->wolf, session); /* if not, all is done anew */
+        engine->offered = wolfSSL_set_session(engine->wolf, session) == WOLFSSL_SUCCESS;
     wolfSSL_SESSION_free(session);
     return 0;
 }
@@ -341,6 +344,7 @@ int engine_open(struct weir_tls *tls, const struct engine_options *options,
         .seal = records_seal,
         .renew = records_renew,
         .finish = op_finish,
+        .settle = op_settle,
         .refuse = records_refuse,
         .info = peer_info,
         .end = op_end,
@@ -366,6 +370,7 @@ int engine_open(struct weir_tls *tls, const struct engine_options *options,
     device_enter(engine);
     engine->wolf = wolfSSL_new(credentials->each[0].wolf);
     if (engine->wolf == NULL) {
+        device_enter(NULL);
         credentials_drop(credentials);
         free(engine);
         return -ENOMEM;

@@ -8,6 +8,7 @@
 
 #include "tls/aead.h"
 #include "tls/context.h"
+#include "tls/names.h"
 
 /* One direction's key. wolfSSL changes it, and we follow by comparing: `key.raw` is which this is
  * for. */
@@ -21,7 +22,7 @@ struct direction {
 struct peer_info {
     const char *version, *cipher;
     char *alpn, *server_hostname;
-    char *certificate, *subject, *issuer, *names;
+    struct certificate_words certificate;
 };
 
 struct wolf_engine {
@@ -40,6 +41,7 @@ struct wolf_engine {
     bool wrong_name;    /* and why it was not */
     bool no_protocol;   /* of the client's (ALPN) is one of ours */
     bool hardware;
+    bool offered;      /* a session of ours, to be resumed */
     char *session_key; /* a client's: whom a session is for */
     const char *path;  /* of records that are not in place */
     struct peer_info info;

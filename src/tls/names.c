@@ -1,12 +1,18 @@
 #include "tls/names.h"
 
+#include <wolfssl/options.h>
+#include <wolfssl/ssl.h>
+
+#include <wolfssl/wolfcrypt/asn.h>
+#include <wolfssl/wolfcrypt/asn_public.h>
+
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <wolfssl/wolfcrypt/asn.h>
+/* ---- Comparing ------------------------------------------------------------------------------- */
 
 struct address {
     unsigned char bytes[16];
@@ -52,65 +58,90 @@ static bool matches(const char *pattern, size_t size, const char *host)
     return size == length && strncasecmp(pattern, host, size) == 0;
 }
 
-static bool is_name(const WOLFSSL_GENERAL_NAME *name, const char *host, struct address address)
+static bool is_name(const DNS_entry *name, const char *host, const struct address *address)
 {
-    if (name->type != ASN_DNS_TYPE && name->type != ASN_IP_TYPE)
-        return false;
-    const unsigned char *data = wolfSSL_ASN1_STRING_get0_data(name->d.ia5);
-    size_t size = (size_t)wolfSSL_ASN1_STRING_length(name->d.ia5);
+    size_t size = (size_t)name->len;
     if (name->type == ASN_IP_TYPE)
-        return address.size == size && memcmp(address.bytes, data, size) == 0;
-    return address.size == 0 && matches((const char *)data, size, host);
+        return address->size == size && memcmp(address->bytes, name->name, size) == 0;
+    return name->type == ASN_DNS_TYPE && address->size == 0 && matches(name->name, size, host);
 }
 
-static WOLFSSL_GENERAL_NAMES *names_of(WOLFSSL_X509 *certificate)
+/* ---- Certificates, taken apart by wolfCrypt -------------------------------------------------- */
+
+static bool take_apart(DecodedCert *parts, const void *der, size_t size)
 {
-    return wolfSSL_X509_get_ext_d2i(certificate, NID_subject_alt_name, NULL, NULL);
+    wc_InitDecodedCert(parts, der, (word32)size, NULL);
+    if (wc_ParseCert(parts, CERT_TYPE, NO_VERIFY, NULL) == 0)
+        return true;
+    wc_FreeDecodedCert(parts);
+    return false;
 }
 
-bool names_include(WOLFSSL_X509 *certificate, const char *host)
+bool names_include(const void *der, size_t size, const char *host)
 {
-    WOLFSSL_GENERAL_NAMES *names = names_of(certificate);
+    DecodedCert parts;
     struct address address = address_of(host);
+    if (!take_apart(&parts, der, size))
+        return false;
     bool found = false;
-    for (int i = 0; !found && i < wolfSSL_sk_GENERAL_NAME_num(names); i++)
-        found = is_name(wolfSSL_sk_GENERAL_NAME_value(names, i), host, address);
-    wolfSSL_sk_GENERAL_NAME_pop_free(names, wolfSSL_GENERAL_NAME_free);
+    for (const DNS_entry *name = parts.altNames; !found && name != NULL; name = name->next)
+        found = is_name(name, host, &address);
+    wc_FreeDecodedCert(&parts);
     return found;
 }
 
 /* Bytes that a name should not hold are shown as '?'. */
-static void word(FILE *text, const WOLFSSL_GENERAL_NAME *name)
+static void word_name(FILE *text, const DNS_entry *name)
 {
-    const unsigned char *data = wolfSSL_ASN1_STRING_get0_data(name->d.ia5);
-    size_t size = (size_t)wolfSSL_ASN1_STRING_length(name->d.ia5);
     char address[INET6_ADDRSTRLEN];
     const char *separator = ftell(text) > 0 ? ", " : "";
     if (name->type == ASN_DNS_TYPE) {
         fprintf(text, "%sDNS:", separator);
-        for (size_t i = 0; i < size; i++)
-            fputc(data[i] > ' ' && data[i] < 127 ? data[i] : '?', text);
-    } else if (name->type == ASN_IP_TYPE && (size == 4 || size == 16)) {
-        inet_ntop(size == 4 ? AF_INET : AF_INET6, data, address, sizeof address);
+        for (int i = 0; i < name->len; i++)
+            fputc(name->name[i] > ' ' && name->name[i] < 127 ? name->name[i] : '?', text);
+    } else if (name->type == ASN_IP_TYPE && (name->len == 4 || name->len == 16)) {
+        inet_ntop(name->len == 4 ? AF_INET : AF_INET6, name->name, address, sizeof address);
         fprintf(text, "%sIP Address:%s", separator, address);
     }
 }
 
-char *names_word(WOLFSSL_X509 *certificate)
+static char *word_names(const DNS_entry *names)
 {
     char *words = NULL;
     size_t size;
     FILE *text = open_memstream(&words, &size);
     if (text == NULL)
         return NULL;
-    WOLFSSL_GENERAL_NAMES *names = names_of(certificate);
-    for (int i = 0; i < wolfSSL_sk_GENERAL_NAME_num(names); i++)
-        word(text, wolfSSL_sk_GENERAL_NAME_value(names, i));
-    wolfSSL_sk_GENERAL_NAME_pop_free(names, wolfSSL_GENERAL_NAME_free);
+    for (; names != NULL; names = names->next)
+        word_name(text, names);
     bool failed = ferror(text) != 0;
     if (fclose(text) != 0 || failed || size == 0) {
         free(words);
         words = NULL;
     }
+    return words;
+}
+
+static char *word_pem(const void *der, size_t size)
+{
+    int length = wc_DerToPem(der, (word32)size, NULL, 0, CERT_TYPE);
+    char *pem = length > 0 ? malloc((size_t)length + 1) : NULL;
+    if (pem == NULL)
+        return NULL;
+    length = wc_DerToPem(der, (word32)size, (unsigned char *)pem, (word32)length, CERT_TYPE);
+    pem[length > 0 ? length : 0] = '\0';
+    return pem;
+}
+
+struct certificate_words certificate_words(const void *der, size_t size)
+{
+    DecodedCert parts;
+    struct certificate_words words = { .pem = word_pem(der, size) };
+    if (!take_apart(&parts, der, size))
+        return words;
+    words.subject = strndup(parts.subject, sizeof parts.subject);
+    words.issuer = strndup(parts.issuer, sizeof parts.issuer);
+    words.names = word_names(parts.altNames);
+    wc_FreeDecodedCert(&parts);
     return words;
 }

@@ -5,60 +5,6 @@
 
 #include "base/macros.h"
 #include "tls/engine.h"
-#include "tls/names.h"
-
-#include <wolfssl/wolfcrypt/asn_public.h>
-
-/* ---- Its certificate in words ---------------------------------------------------------------- */
-
-/* wolfSSL's "/C=..." as it is; the caller's to free with free(). */
-static char *word_name(WOLFSSL_X509_NAME *name)
-{
-    char *line = wolfSSL_X509_NAME_oneline(name, NULL, 0);
-    char *copy = line != NULL ? strdup(line) : NULL;
-    wolfSSL_Free(line);
-    return copy;
-}
-
-static char *word_pem(const unsigned char *der, unsigned size)
-{
-    int length = wc_DerToPem(der, size, NULL, 0, CERT_TYPE);
-    char *pem = length > 0 ? malloc((size_t)length + 1) : NULL;
-    if (pem == NULL)
-        return NULL;
-    length = wc_DerToPem(der, size, (unsigned char *)pem, (unsigned)length, CERT_TYPE);
-    pem[length > 0 ? length : 0] = '\0';
-    return pem;
-}
-
-static void keep_certificate(struct peer_info *info, WOLFSSL_X509 *certificate)
-{
-    int size;
-    const unsigned char *der = wolfSSL_X509_get_der(certificate, &size);
-    if (info->certificate != NULL || der == NULL)
-        return;
-    info->certificate = word_pem(der, (unsigned)size);
-    info->subject = word_name(wolfSSL_X509_get_subject_name(certificate));
-    info->issuer = word_name(wolfSSL_X509_get_issuer_name(certificate));
-    info->names = names_word(certificate);
-}
-
-/* Where nothing was verified, because a session was resumed or by our own wish: the session has it,
- * unless it is larger than 4 KB. */
-static void keep_session_certificate(struct wolf_engine *engine)
-{
-    WOLFSSL_X509_CHAIN *chain = wolfSSL_get_peer_chain(engine->wolf);
-    if (chain == NULL || wolfSSL_get_chain_count(chain) == 0)
-        return;
-    const unsigned char *der = wolfSSL_get_chain_cert(chain, 0);
-    int size = wolfSSL_get_chain_length(chain, 0);
-    WOLFSSL_X509 *certificate = wolfSSL_X509_d2i(NULL, der, size);
-    if (certificate != NULL)
-        keep_certificate(&engine->info, certificate);
-    else /* of a kind that it can use, but not show */
-        engine->info.certificate = word_pem(der, (unsigned)size);
-    wolfSSL_X509_free(certificate);
-}
 
 /* ---- Callbacks ------------------------------------------------------------------------------- */
 
@@ -70,12 +16,12 @@ int peer_verify(int preverified, WOLFSSL_X509_STORE_CTX *store)
         return 0;
     if (wolfSSL_X509_STORE_CTX_get_error_depth(store) > 0)
         return 1;
-    WOLFSSL_X509 *certificate = wolfSSL_X509_STORE_CTX_get_current_cert(store);
+    const WOLFSSL_BUFFER_INFO *own = &store->certs[0];
     engine->wrong_name = engine->context->tls.name_checked &&
-                         !names_include(certificate, engine->info.server_hostname);
+                         !names_include(own->buffer, own->length, engine->info.server_hostname);
     engine->verified = !engine->wrong_name;
-    if (engine->verified)
-        keep_certificate(&engine->info, certificate);
+    if (engine->verified && engine->info.certificate.pem == NULL)
+        engine->info.certificate = certificate_words(own->buffer, own->length);
     return engine->verified;
 }
 
@@ -92,10 +38,11 @@ int peer_choose_certificate(WOLFSSL *wolf, int *ret_alert, void *argument)
     char *host = strndup(asked, size);
     engine->info.server_hostname = host;
     for (unsigned i = 0; host != NULL && i < credentials->count; i++) {
-        if (!names_include(credentials->each[i].certificate, host))
+        const struct credential *each = &credentials->each[i];
+        if (!names_include(each->certificate, each->certificate_size, host))
             continue;
         if (i > 0)
-            wolfSSL_set_SSL_CTX(wolf, credentials->each[i].wolf);
+            wolfSSL_set_SSL_CTX(wolf, each->wolf);
         break;
     }
     return SSL_TLSEXT_ERR_OK;
@@ -129,12 +76,14 @@ int peer_choose_protocol(WOLFSSL *wolf, const unsigned char **ret_protocol, unsi
     return SSL_TLSEXT_ERR_NOACK;
 }
 
+/* Sessions of TLS 1.3 only: those of 1.2 wolfSSL resumes without comparing what the server now does
+ * with what was agreed on. And only once we are content with the peer ourselves. */
 int peer_new_session(WOLFSSL *wolf, WOLFSSL_SESSION *session)
 {
     struct wolf_engine *engine = device_engine();
     struct context *context = engine->context;
-    (void)wolf;
-    if (engine->session_key == NULL || !wolfSSL_SESSION_has_ticket(session))
+    bool accepted = engine->info.version != NULL && wolfSSL_version(wolf) == TLS1_3_VERSION;
+    if (!accepted || engine->session_key == NULL || !wolfSSL_SESSION_has_ticket(session))
         return 0;
     pthread_mutex_lock(&context->lock);
     if (engine->credentials == context->credentials) /* else it was made before a reload */
@@ -144,6 +93,17 @@ int peer_new_session(WOLFSSL *wolf, WOLFSSL_SESSION *session)
 }
 
 /* ---- What is told ---------------------------------------------------------------------------- */
+
+/* Where nothing was verified, because a session was resumed or by our own wish, the session has it,
+ * unless it is larger than 4 KB. */
+static void keep_session_certificate(struct wolf_engine *engine)
+{
+    WOLFSSL_X509_CHAIN *chain = wolfSSL_get_peer_chain(engine->wolf);
+    if (chain == NULL || wolfSSL_get_chain_count(chain) == 0)
+        return;
+    engine->info.certificate = certificate_words(wolfSSL_get_chain_cert(chain, 0),
+                                                 (size_t)wolfSSL_get_chain_length(chain, 0));
+}
 
 void peer_keep_info(struct wolf_engine *engine)
 {
@@ -156,7 +116,7 @@ void peer_keep_info(struct wolf_engine *engine)
         wolfSSL_get_cipher_name_iana_from_suite((unsigned char)(suite >> 8), (unsigned char)suite);
     if (wolfSSL_ALPN_GetProtocol(engine->wolf, &protocol, &size) == WOLFSSL_SUCCESS)
         info->alpn = strndup(protocol, size);
-    if (info->certificate == NULL)
+    if (info->certificate.pem == NULL)
         keep_session_certificate(engine);
 }
 
@@ -165,10 +125,10 @@ void peer_free_info(struct wolf_engine *engine)
     struct peer_info *info = &engine->info;
     free(info->alpn);
     free(info->server_hostname);
-    free(info->certificate);
-    free(info->subject);
-    free(info->issuer);
-    free(info->names);
+    free(info->certificate.pem);
+    free(info->certificate.subject);
+    free(info->certificate.issuer);
+    free(info->certificate.names);
 }
 
 const char *peer_info(const struct engine *engine, const char *name)
@@ -186,10 +146,10 @@ const char *peer_info(const struct engine *engine, const char *name)
                      : engine->resumed ? "true"
                                        : "false" },
         { "server_hostname", info->server_hostname },
-        { "peercert", info->certificate },
-        { "peercert_subject", info->subject },
-        { "peercert_issuer", info->issuer },
-        { "peercert_names", info->names },
+        { "peercert", info->certificate.pem },
+        { "peercert_subject", info->certificate.subject },
+        { "peercert_issuer", info->certificate.issuer },
+        { "peercert_names", info->certificate.names },
         { "record_path", !known             ? NULL
                          : engine->in_place ? "in place"
                                             : own->path },

@@ -68,7 +68,9 @@ struct engine_ops {
                  void *record);
     int (*renew)(struct engine *engine); /* changes our key */
 
-    int (*finish)(struct engine *engine);                  /* emits close_notify */
+    int (*finish)(struct engine *engine); /* emits close_notify */
+    void (*settle)(
+        struct engine *engine); /* the connection lasts: give back what it can do without */
     void (*refuse)(struct engine *engine, unsigned alert); /* emits a fatal alert, if it can */
 
     const char *(*info)(const struct engine *engine, const char *name); /* as get_extra_info */
@@ -78,6 +80,8 @@ struct engine_ops {
 
 /* A context: what all threads share. */
 struct weir_tls {
+    void (*hold)(struct weir_tls *tls); /* it is not freed before it is dropped as often */
+    void (*drop)(struct weir_tls *tls);
     int (*open)(struct weir_tls *tls, const struct engine_options *options,
                 struct engine **ret_engine);
     bool server;

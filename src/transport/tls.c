@@ -28,13 +28,15 @@ static void close_lower(struct tls *tls)
 static void is_late(struct weir_timer *timer)
 {
     struct tls *tls = container_of(timer, struct tls, timer);
-    if (tls->state == TLS_ENDING && tls->ended)
+    if (tls->state == TLS_OPEN)
+        tls->engine->ops->settle(tls->engine);
+    else if (tls->state == TLS_ENDING && tls->ended)
         close_lower(tls);
     else
         give_up(tls, -ETIMEDOUT);
 }
 
-/* One limit at a time: that of the handshake, later that of the end. */
+/* One at a time: the limit of the handshake, when it has settled, the limit of the end. */
 static void set_limit(struct tls *tls, weir_duration limit)
 {
     timer_stop(&tls->loop->timers, &tls->timer);
@@ -51,26 +53,46 @@ static void tell_lost(struct tls *tls, int error)
     tls->engine->ops->end(tls->engine);
     chain_clear(&tls->in);
     chain_clear(&tls->transport.out);
+    if (tls->packing != NULL)
+        segment_drop(tls->packing);
+    tls->packing = NULL;
     tls->transport.events->lost(tls->transport.user, error);
+}
+
+/* Nothing is left but the peer's closing of its connection. */
+static void hurry_if_over(struct tls *tls)
+{
+    if (tls->state == TLS_ENDING && tls->ended && tls->all_left)
+        set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
 }
 
 /* Our end has left. To close while the peer still sends, be it a change of keys only, would reset
  * the connection, which can overtake what has left: so the peer's end is waited for, up to a
  * limit. */
-static void await_end(struct tls *tls, weir_duration limit)
+static void await_end(struct tls *tls)
 {
     struct transport *lower = tls->transport.lower;
     tls->state = TLS_ENDING;
     if (lower->can_finish)
         lower->ops->finish(lower);
-    set_limit(tls, limit);
+    hurry_if_over(tls);
+}
+
+/* What is queued leaves first: the limit is for the time without any progress. */
+static void begin_to_end(struct tls *tls)
+{
+    tls->state = TLS_FLUSHING;
+    set_limit(tls, tls->shutdown_timeout);
 }
 
 void tls_fail(struct tls *tls, int error)
 {
+    if (tls->state == TLS_ENDING && !tls->told_lost)
+        give_up(tls, error); /* our end has left already */
     if (tls->state >= TLS_ENDING)
         return;
-    await_end(tls, LIMIT_TLS_LAST * WEIR_SECOND);
+    await_end(tls);
+    set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
     tell_lost(tls, error);
 }
 
@@ -80,8 +102,15 @@ static void set_receiving(struct tls *tls)
 {
     struct transport *lower = tls->transport.lower;
     bool wanted = tls->state != TLS_OPEN || tls->transport.receiving || tls->ended;
+    if (tls_owes_replies(tls))
+        wanted = false;
     if (tls->state < TLS_CLOSING && wanted != lower->receiving)
         lower->ops->receive(lower, wanted);
+}
+
+bool tls_owes_replies(const struct tls *tls)
+{
+    return tls->opened && !tls->told_lost && tls->replies > LIMIT_TLS_REPLIES;
 }
 
 static void finish(struct tls *tls)
@@ -104,6 +133,8 @@ static void begin(struct tls *tls)
 void tls_move(struct tls *tls)
 {
     struct chain *out = &tls->transport.out;
+    if (tls->transport.lower->out.size == 0)
+        tls->replies = 0;
     if (!tls->begun && tls->state == TLS_HANDSHAKE)
         begin(tls);
     tls_take_records(tls);
@@ -115,7 +146,7 @@ void tls_move(struct tls *tls)
     if (tls->out_of_memory && tls->state < TLS_CLOSING)
         give_up(tls, -ENOMEM);
     if (tls->state == TLS_FLUSHING && tls->finished)
-        await_end(tls, tls->ended ? LIMIT_TLS_LAST * WEIR_SECOND : tls->shutdown_timeout);
+        await_end(tls);
     bool alone = tls->ended && !tls->transport.lower->can_finish;
     if (tls->state == TLS_ENDING && (tls->lower_ended || alone))
         close_lower(tls);
@@ -123,8 +154,10 @@ void tls_move(struct tls *tls)
     struct transport *lower = tls->transport.lower;
     if (lower->out.size > 0 && tls->state < TLS_CLOSING)
         lower->ops->send(lower);
-    if (tls->finished && transport_queued(lower) == 0)
+    if (tls->finished && !tls->all_left && transport_queued(lower) == 0) {
         tls->all_left = true;
+        hurry_if_over(tls);
+    }
 }
 
 static void move_later(struct deferred *deferred)
@@ -136,10 +169,11 @@ static void move_later(struct deferred *deferred)
 
 void tls_handshaken(struct tls *tls)
 {
-    timer_stop(&tls->loop->timers, &tls->timer);
     tls->state = TLS_OPEN;
+    set_limit(tls, LIMIT_TLS_SETTLE * WEIR_SECOND);
     tls->opened = true;
     tls->idle_records = 0;
+    tls->replies = 0;
     tls->transport.can_finish = tls->engine->can_finish;
     metrics.tls_handshakes++;
     metrics.tls_resumed += tls->engine->resumed;
@@ -150,14 +184,15 @@ void tls_handshaken(struct tls *tls)
 void tls_peer_ended(struct tls *tls)
 {
     bool told = tls->ended || tls->state != TLS_OPEN;
-    if (!tls->ended && tls->state == TLS_ENDING)
-        set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
+    bool over = tls->ended;
     tls->ended = true;
+    if (!over)
+        hurry_if_over(tls);
     chain_clear(&tls->in);
     if (!told)
         tls->transport.events->ended(tls->transport.user);
     if (tls->state == TLS_OPEN && !tls->transport.can_finish)
-        tls->state = TLS_FLUSHING;
+        begin_to_end(tls);
 }
 
 static void on_received(void *user, struct weir_segment *segment, const char *data, size_t size)
@@ -167,7 +202,7 @@ static void on_received(void *user, struct weir_segment *segment, const char *da
         segment_drop(segment);
         return;
     }
-    if (chain_append(&tls->in, segment, data, size) < 0) {
+    if (chain_receive(&tls->in, segment, data, size) < 0) {
         segment_drop(segment);
         give_up(tls, -ENOMEM);
         return;
@@ -192,6 +227,9 @@ static void on_ended(void *user)
 static void on_sent(void *user)
 {
     struct tls *tls = user;
+    bool flushing = tls->state == TLS_FLUSHING || (tls->state == TLS_ENDING && !tls->all_left);
+    if (flushing && !tls->told_lost)
+        set_limit(tls, tls->shutdown_timeout);
     tls_move(tls);
     if (!tls->told_lost)
         tls->transport.events->sent(tls->transport.user);
@@ -213,11 +251,6 @@ static void on_closed(void *user)
     timer_stop(&tls->loop->timers, &tls->timer);
     list_remove(&tls->deferred.node);
     tls->transport.events->closed(tls->transport.user); /* it may be gone now */
-}
-
-static void on_opened(void *user)
-{
-    (void)user; /* TLS is put over what has opened already */
 }
 
 /* ---- What is above asks for ------------------------------------------------------------------ */
@@ -252,7 +285,7 @@ static void op_close(struct transport *transport)
         give_up(tls, 0);
     if (tls->state != TLS_OPEN)
         return;
-    tls->state = TLS_FLUSHING;
+    begin_to_end(tls);
     op_send(transport);
 }
 
@@ -293,6 +326,7 @@ static void op_free(struct transport *transport)
 static void emit(void *user, const void *data, size_t size)
 {
     struct tls *tls = user;
+    tls->replies += size;
     if (chain_copy(&tls->transport.lower->out, data, size) < 0)
         tls->out_of_memory = true;
 }
@@ -300,7 +334,6 @@ static void emit(void *user, const void *data, size_t size)
 static void take_place_of(struct transport *lower, struct tls *tls)
 {
     static const struct transport_events events = {
-        .opened = on_opened,
         .received = on_received,
         .ended = on_ended,
         .sent = on_sent,

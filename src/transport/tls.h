@@ -33,9 +33,11 @@ struct tls {
     bool all_left;         /* all data; only our end may be on its way */
     bool finish, finished; /* our direction: to be ended, has been */
     bool allow_truncation;
-    bool out_of_memory;    /* something that was emitted is missing */
-    uint16_t idle_records; /* in a row that brought no data */
-    struct chain in;       /* records, not opened yet */
+    bool out_of_memory;           /* something that was emitted is missing */
+    uint16_t idle_records;        /* in a row that brought no data */
+    size_t replies;               /* bytes emitted since the queue below was empty */
+    struct chain in;              /* records, not opened yet */
+    struct weir_segment *packing; /* that small records are opened into, not in place */
     struct deferred deferred;
     struct weir_timer timer; /* of the handshake, and of the end */
     weir_duration shutdown_timeout;
@@ -55,6 +57,10 @@ int tls_open(struct transport *lower, struct weir_loop *loop, const struct tls_o
 
 /* Does what state and wishes ask for. On the loop's stack. */
 void tls_move(struct tls *tls);
+
+/* Whether so much that nobody has written waits to leave, such as replies to changes of keys, that
+ * the peer is to read it first. */
+bool tls_owes_replies(const struct tls *tls);
 
 /* It is lost; the alert, if any, is still delivered. */
 void tls_fail(struct tls *tls, int error);

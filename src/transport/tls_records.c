@@ -63,25 +63,36 @@ static ssize_t unseal(struct tls *tls, const unsigned char *header, size_t size)
     return n;
 }
 
+/* A segment with room for `size` bytes behind what it holds: small records are packed into one, so
+ * that many of them do not take a segment each. */
+static struct weir_segment *find_room(struct tls *tls, size_t size)
+{
+    struct weir_segment *segment = tls->packing;
+    if (segment == NULL || segment->capacity - segment->used < size) {
+        segment = segment_new(size);
+        if (segment == NULL)
+            return NULL;
+        if (tls->packing != NULL)
+            segment_drop(tls->packing);
+        tls->packing = segment;
+    }
+    return segment;
+}
+
 /* By the engine's own way: it copies. */
 static ssize_t read_record(struct tls *tls, size_t size)
 {
     struct transport *transport = &tls->transport;
-    struct weir_segment *segment = segment_new(size);
-    if (segment == NULL || chain_gather(&tls->in, size, 0) < 0) {
-        if (segment != NULL)
-            segment_drop(segment);
+    struct weir_segment *segment = find_room(tls, size);
+    if (segment == NULL || chain_gather(&tls->in, size, 0) < 0)
         return -ENOMEM;
-    }
-    const char *record = tls->in.first->data;
-    ssize_t n = tls->engine->ops->read(tls->engine, record, size, segment->data);
+    char *plain = segment->data + segment->used;
+    ssize_t n = tls->engine->ops->read(tls->engine, tls->in.first->data, size, plain);
     chain_drop(&tls->in, size);
     if (n > 0 && tls->state == TLS_OPEN) {
-        segment->used = (size_t)n;
+        segment->used += (size_t)n;
         metrics.bytes_copied += (size_t)n;
-        transport->events->received(transport->user, segment, segment->data, (size_t)n);
-    } else {
-        segment_drop(segment);
+        transport->events->received(transport->user, segment_hold(segment), plain, (size_t)n);
     }
     return n;
 }
@@ -132,12 +143,13 @@ static bool take_record(struct tls *tls)
     }
     if (rc < 0 && rc != ENGINE_ENDED)
         tls_fail(tls, (int)rc);
-    return !tls->told_lost && !tls->ended;
+    return rc >= 0 && !tls->told_lost;
 }
 
 void tls_take_records(struct tls *tls)
 {
-    while (!tls->told_lost && !tls->ended && tls->state < TLS_CLOSING && take_record(tls))
+    bool may = !tls->told_lost && !tls->ended && tls->state < TLS_CLOSING;
+    while (may && !tls_owes_replies(tls) && take_record(tls))
         ;
 }
 
@@ -176,7 +188,9 @@ static int write_record(struct tls *tls)
     size_t size = min_size(out->size, RECORD_PLAIN_MOST);
     if (chain_gather(out, size, 0) < 0)
         return -ENOMEM;
+    size_t replies = tls->replies; /* this is none */
     int rc = tls->engine->ops->write(tls->engine, out->first->data, size);
+    tls->replies = replies;
     chain_drop(out, size);
     return rc;
 }

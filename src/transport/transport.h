@@ -3,8 +3,8 @@
  * another.
  *
  * Order of events: opened, received..., ended, then lost once, then closed once and last. After
- * lost nothing is received or sent any more; after closed nothing is in flight and the memory
- * may go. */
+ * lost nothing is received or taken to be sent any more; after closed nothing is in flight and the
+ * memory may go. */
 #ifndef WEIR_TRANSPORT_TRANSPORT_H
 #define WEIR_TRANSPORT_TRANSPORT_H
 
