@@ -48,7 +48,8 @@ objects_tls := $(patsubst %.c,$(B)/obj/%.o,$(filter-out src/tls/aead_%,$(wildcar
 tools := $(patsubst tools/%.c,$(B)/bin/%,$(wildcard tools/weir-*.c))
 tool_parts := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tools/weir-%,$(wildcard tools/*.c)))
 examples := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
-benches := $(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c))
+benches_tls := $(addprefix $(B)/bench/,load_tls tls_bulk tls_memory)
+benches := $(filter-out $(benches_tls),$(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)))
 test_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/test_*.c tests/harness*.c tests/tls_*.c) \
                 $(if $(findstring thread,$(SAN)),tests/tsan_arena.c))
 tests := $(B)/tests/weir-tests
@@ -56,7 +57,7 @@ tests := $(B)/tests/weir-tests
 Q := $(if $(filter-out 0,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s%s\n' $(1) $(2))
 
-.PHONY: all lib programs tests bench-programs certs test-certs help run test check test-one test-tsan bench bench-tls setup \
+.PHONY: all lib programs tests bench-programs bench-tls-programs certs test-certs help run test check test-one test-tsan bench bench-tls setup \
         format check-format check-layers check-seam check-install install uninstall clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -66,8 +67,9 @@ all: lib programs
 lib: $(foreach name,$(names),$(B)/$(name).a $(B)/$(name).so)
 programs: $(tools) $(examples)
 bench-programs: $(benches)
+bench-tls-programs: $(benches_tls)
 tests: $(tests) $(B)/tests/interop-peer test-certs
-lib programs bench-programs tests:
+lib programs bench-programs bench-tls-programs tests:
 	@:
 
 help:
@@ -191,7 +193,7 @@ bench:
 
 bench-tls:
 	@tools/setup --bench-tls
-	@$(MAKE) --no-print-directory all bench-programs
+	@$(MAKE) --no-print-directory all bench-tls-programs
 	$(Q)bench/bench-tls $(BENCH_FLAGS)
 
 setup:

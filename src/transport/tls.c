@@ -8,94 +8,6 @@
 #include "base/macros.h"
 #include "base/metrics.h"
 
-/* ---- The end --------------------------------------------------------------------------------- */
-
-static void give_up(struct tls *tls, int error)
-{
-    struct transport *lower = tls->transport.lower;
-    tls->state = TLS_CLOSING;
-    lower->ops->abort(lower, error);
-}
-
-static void close_lower(struct tls *tls)
-{
-    struct transport *lower = tls->transport.lower;
-    tls->state = TLS_CLOSING;
-    lower->ops->close(lower);
-}
-
-/* A peer that has ended TLS, but keeps its connection, has had all that it will take. */
-static void is_late(struct weir_timer *timer)
-{
-    struct tls *tls = container_of(timer, struct tls, timer);
-    if (tls->state == TLS_OPEN)
-        tls->engine->ops->settle(tls->engine);
-    else if (tls->state == TLS_ENDING && tls->ended)
-        close_lower(tls);
-    else
-        give_up(tls, -ETIMEDOUT);
-}
-
-/* One at a time: the limit of the handshake, when it has settled, the limit of the end. */
-static void set_limit(struct tls *tls, weir_duration limit)
-{
-    timer_stop(&tls->loop->timers, &tls->timer);
-    timer_start(&tls->loop->timers, &tls->timer, loop_deadline(tls->loop, limit), is_late);
-}
-
-static void tell_lost(struct tls *tls, int error)
-{
-    if (tls->told_lost)
-        return;
-    tls->told_lost = true;
-    if (error <= WEIR_TLS_HANDSHAKE || (error != 0 && !tls->opened))
-        metrics.tls_failures++;
-    tls->engine->ops->end(tls->engine);
-    chain_clear(&tls->in);
-    chain_clear(&tls->transport.out);
-    if (tls->packing != NULL)
-        segment_drop(tls->packing);
-    tls->packing = NULL;
-    tls->transport.events->lost(tls->transport.user, error);
-}
-
-/* Nothing is left but the peer's closing of its connection. */
-static void hurry_if_over(struct tls *tls)
-{
-    if (tls->state == TLS_ENDING && tls->ended && tls->all_left)
-        set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
-}
-
-/* Our end has left. To close while the peer still sends, be it a change of keys only, would reset
- * the connection, which can overtake what has left: so the peer's end is waited for, up to a
- * limit. */
-static void await_end(struct tls *tls)
-{
-    struct transport *lower = tls->transport.lower;
-    tls->state = TLS_ENDING;
-    if (lower->can_finish)
-        lower->ops->finish(lower);
-    hurry_if_over(tls);
-}
-
-/* What is queued leaves first: the limit is for the time without any progress. */
-static void begin_to_end(struct tls *tls)
-{
-    tls->state = TLS_FLUSHING;
-    set_limit(tls, tls->shutdown_timeout);
-}
-
-void tls_fail(struct tls *tls, int error)
-{
-    if (tls->state == TLS_ENDING && !tls->told_lost)
-        give_up(tls, error); /* our end has left already */
-    if (tls->state >= TLS_ENDING)
-        return;
-    await_end(tls);
-    set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
-    tell_lost(tls, error);
-}
-
 /* ---- The one place where its state moves on -------------------------------------------------- */
 
 static void set_receiving(struct tls *tls)
@@ -144,19 +56,19 @@ void tls_move(struct tls *tls)
         tls->state < TLS_ENDING)
         finish(tls);
     if (tls->out_of_memory && tls->state < TLS_CLOSING)
-        give_up(tls, -ENOMEM);
+        tls_give_up(tls, -ENOMEM);
     if (tls->state == TLS_FLUSHING && tls->finished)
-        await_end(tls);
+        tls_await_end(tls);
     bool alone = tls->ended && !tls->transport.lower->can_finish;
     if (tls->state == TLS_ENDING && (tls->lower_ended || alone))
-        close_lower(tls);
+        tls_close_lower(tls);
     set_receiving(tls);
     struct transport *lower = tls->transport.lower;
     if (lower->out.size > 0 && tls->state < TLS_CLOSING)
         lower->ops->send(lower);
     if (tls->finished && !tls->all_left && transport_queued(lower) == 0) {
         tls->all_left = true;
-        hurry_if_over(tls);
+        tls_hurry_if_over(tls);
     }
 }
 
@@ -170,7 +82,7 @@ static void move_later(struct deferred *deferred)
 void tls_handshaken(struct tls *tls)
 {
     tls->state = TLS_OPEN;
-    set_limit(tls, LIMIT_TLS_SETTLE * WEIR_SECOND);
+    tls_set_limit(tls, LIMIT_TLS_SETTLE * WEIR_SECOND);
     tls->opened = true;
     tls->idle_records = 0;
     tls->replies = 0;
@@ -187,12 +99,12 @@ void tls_peer_ended(struct tls *tls)
     bool over = tls->ended;
     tls->ended = true;
     if (!over)
-        hurry_if_over(tls);
+        tls_hurry_if_over(tls);
     chain_clear(&tls->in);
     if (!told)
         tls->transport.events->ended(tls->transport.user);
     if (tls->state == TLS_OPEN && !tls->transport.can_finish)
-        begin_to_end(tls);
+        tls_begin_to_end(tls);
 }
 
 static void on_received(void *user, struct weir_segment *segment, const char *data, size_t size)
@@ -204,7 +116,7 @@ static void on_received(void *user, struct weir_segment *segment, const char *da
     }
     if (chain_receive(&tls->in, segment, data, size) < 0) {
         segment_drop(segment);
-        give_up(tls, -ENOMEM);
+        tls_give_up(tls, -ENOMEM);
         return;
     }
     tls_move(tls);
@@ -215,9 +127,9 @@ static void on_ended(void *user)
     struct tls *tls = user;
     tls->lower_ended = true;
     if (tls->state == TLS_HANDSHAKE)
-        give_up(tls, -ECONNRESET);
+        tls_give_up(tls, -ECONNRESET);
     else if (tls->state == TLS_OPEN && !tls->ended && !tls->allow_truncation)
-        give_up(tls, WEIR_TLS_TRUNCATED);
+        tls_give_up(tls, WEIR_TLS_TRUNCATED);
     else if (tls->state < TLS_CLOSING)
         tls_peer_ended(tls);
     if (tls->state < TLS_CLOSING)
@@ -227,9 +139,7 @@ static void on_ended(void *user)
 static void on_sent(void *user)
 {
     struct tls *tls = user;
-    bool flushing = tls->state == TLS_FLUSHING || (tls->state == TLS_ENDING && !tls->all_left);
-    if (flushing && !tls->told_lost)
-        set_limit(tls, tls->shutdown_timeout);
+    tls_note_sent(tls);
     tls_move(tls);
     if (!tls->told_lost)
         tls->transport.events->sent(tls->transport.user);
@@ -242,7 +152,7 @@ static void on_lost(void *user, int error)
     struct tls *tls = user;
     bool over = tls->all_left && (error == -ECONNRESET || error == -EPIPE);
     tls->state = TLS_CLOSING;
-    tell_lost(tls, over ? 0 : error);
+    tls_tell_lost(tls, over ? 0 : error);
 }
 
 static void on_closed(void *user)
@@ -282,16 +192,16 @@ static void op_close(struct transport *transport)
 {
     struct tls *tls = tls_of(transport);
     if (tls->state == TLS_HANDSHAKE)
-        give_up(tls, 0);
+        tls_give_up(tls, 0);
     if (tls->state != TLS_OPEN)
         return;
-    begin_to_end(tls);
+    tls_begin_to_end(tls);
     op_send(transport);
 }
 
 static void op_abort(struct transport *transport, int error)
 {
-    give_up(tls_of(transport), error);
+    tls_give_up(tls_of(transport), error);
 }
 
 /* What was sealed is not `out`'s any more: nothing of that is in flight. */
@@ -385,7 +295,7 @@ int tls_open(struct transport *lower, struct weir_loop *loop, const struct tls_o
     tls->in = *in;
     *in = (struct chain){ 0 };
     take_place_of(lower, tls);
-    set_limit(tls, options->handshake_timeout);
+    tls_set_limit(tls, options->handshake_timeout);
     op_send(&tls->transport);
     *ret_transport = &tls->transport;
     return 0;

@@ -1,8 +1,9 @@
 /* TLS over another transport: records, states and time limits. What is inside of a record is the
  * engine's business.
  *
- * tls.c holds the life of it, tls_records.c the two directions. Nothing here runs the engine on a
- * task's stack: what a task asks for is noted, and done at the end of the turn by tls_move(). */
+ * tls.c holds the life of it, tls_end.c its end, tls_records.c the two directions. Nothing here
+ * runs the engine on a task's stack: what a task asks for is noted, and done at the end of the turn
+ * by tls_move(). */
 #ifndef WEIR_TRANSPORT_TLS_H
 #define WEIR_TRANSPORT_TLS_H
 
@@ -34,6 +35,8 @@ struct tls {
     bool finish, finished; /* our direction: to be ended, has been */
     bool allow_truncation;
     bool out_of_memory;           /* something that was emitted is missing */
+    bool looking;                 /* whether some of what is being sent has left */
+    size_t left_to_send;          /* when that began */
     uint16_t idle_records;        /* in a row that brought no data */
     size_t replies;               /* bytes emitted since the queue below was empty */
     struct chain in;              /* records, not opened yet */
@@ -62,8 +65,18 @@ void tls_move(struct tls *tls);
  * the peer is to read it first. */
 bool tls_owes_replies(const struct tls *tls);
 
-/* It is lost; the alert, if any, is still delivered. */
-void tls_fail(struct tls *tls, int error);
+/* tls_end.c */
+void tls_fail(struct tls *tls, int error);    /* it is lost; an alert is still delivered */
+void tls_give_up(struct tls *tls, int error); /* the same, at once */
+void tls_tell_lost(struct tls *tls, int error);
+void tls_begin_to_end(struct tls *tls);  /* what is queued leaves first */
+void tls_await_end(struct tls *tls);     /* our end has left */
+void tls_hurry_if_over(struct tls *tls); /* nothing is missing but the peer's closing */
+void tls_close_lower(struct tls *tls);
+/* One limit at a time: of the handshake; until it has settled; of the end, without progress. */
+void tls_set_limit(struct tls *tls, weir_duration limit);
+bool tls_is_leaving(const struct tls *tls); /* it is to end, and data has not left yet */
+void tls_note_sent(struct tls *tls);        /* some of it has */
 
 /* tls_records.c */
 void tls_take_records(struct tls *tls); /* opens those that are whole */
