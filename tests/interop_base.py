@@ -174,8 +174,9 @@ class Weir(Process):
     def has(self, line):
         check(line in self.text.split('\n'), f'weir does not print "{line}": {tail(self.text)}')
 
-    async def closed(self, error='0'):
-        await self.expect(rf'^closed: {re.escape(error)}( |$)')
+    async def closed(self, *errors):
+        """A stream ends with one of these; without them, well."""
+        await self.expect(f'^closed: ({"|".join(errors or "0")})( |$)')
 
     def check_nothing_left(self):
         self.has('left: 0 tasks, 0 streams, 0 segments')

@@ -18,8 +18,11 @@ void bytes_append(struct bytes *bytes, const void *data, size_t size)
 {
     if (size == 0)
         return;
-    bytes->data = realloc(bytes->data, bytes->size + size);
-    cr_assert(ne(ptr, bytes->data, NULL));
+    if (bytes->capacity < bytes->size + size) {
+        bytes->capacity = 2 * (bytes->size + size);
+        bytes->data = realloc(bytes->data, bytes->capacity);
+        cr_assert(ne(ptr, bytes->data, NULL));
+    }
     memcpy(bytes->data + bytes->size, data, size);
     bytes->size += size;
 }
@@ -129,12 +132,15 @@ void tls_peer_receive(struct tls_pair *tls)
 static int give_input(WOLFSSL *ssl, char *buffer, int size, void *context)
 {
     struct tls_pair *tls = context;
-    if (tls->in.size == 0)
+    size_t left = tls->in.size - tls->given;
+    if (left == 0)
         return tls->fin ? WOLFSSL_CBIO_ERR_CONN_CLOSE : WOLFSSL_CBIO_ERR_WANT_READ;
-    if ((size_t)size > tls->in.size)
-        size = (int)tls->in.size;
-    memcpy(buffer, tls->in.data, (size_t)size);
-    bytes_remove(&tls->in, 0, (size_t)size);
+    if ((size_t)size > left)
+        size = (int)left;
+    memcpy(buffer, tls->in.data + tls->given, (size_t)size);
+    tls->given += (size_t)size;
+    if (tls->given == tls->in.size)
+        tls->given = tls->in.size = 0;
     return size;
 }
 
@@ -275,6 +281,7 @@ static void session_free(struct tls_pair *tls)
     tls->fin = tls->established = tls->ended = false;
     tls->error = tls->flight = 0;
     tls->sequence = tls->crafted = 0;
+    tls->given = 0;
 }
 
 void tls_pair_disconnect(struct tls_pair *tls, int error)

@@ -16,7 +16,7 @@
 
 struct bytes {
     unsigned char *data;
-    size_t size;
+    size_t size, capacity;
 };
 void bytes_append(struct bytes *bytes, const void *data, size_t size);
 void bytes_remove(struct bytes *bytes, size_t from, size_t size);
@@ -87,7 +87,8 @@ struct tls_pair {
 
     WOLFSSL_CTX *context; /* the peer's end */
     WOLFSSL *ssl;
-    struct bytes in, out; /* received and not yet read by wolfSSL; written by it and not yet sent */
+    struct bytes in, out; /* received; written by wolfSSL and not yet sent */
+    size_t given;         /* of `in`, to wolfSSL already */
     bool fin;             /* weir's end has ended */
     bool established;
     int error; /* wolfSSL's, which ended the peer */
