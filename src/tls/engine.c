@@ -45,6 +45,8 @@ static int certificate_error(int error)
     case ASN_PATHLEN_INV_E:
     case NO_PEER_CERT:
     case NO_PEER_KEY:
+    case RSA_KEY_SIZE_E:
+    case ECC_KEY_SIZE_E:
     case EXTKEYUSE_AUTH_E:
     case KEYUSE_SIGNATURE_E:
     case KEYUSE_ENCIPHER_E:
