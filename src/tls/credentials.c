@@ -132,7 +132,8 @@ static bool set_protocol(WOLFSSL_CTX *wolf, const struct context *context)
     int groups[] = { WOLFSSL_ECC_X25519, WOLFSSL_ECC_SECP256R1 };
     return wolfSSL_CTX_SetMinVersion(wolf, version) == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_set_cipher_list(wolf, ciphers) == WOLFSSL_SUCCESS &&
-           wolfSSL_CTX_set_groups(wolf, groups, 2) == WOLFSSL_SUCCESS &&
+           wolfSSL_CTX_set_groups(wolf, groups, 2) == WOLFSSL_SUCCESS && /* of TLS 1.3 only */
+           wolfSSL_CTX_set1_curves_list(wolf, "X25519:P-256") == WOLFSSL_SUCCESS &&
            wolfSSL_CTX_SetMinRsaKey_Sz(wolf, MIN_RSA_BITS) == WOLFSSL_SUCCESS;
 }
 

@@ -28,7 +28,7 @@ bool tls_owes_replies(const struct tls *tls)
 static void finish(struct tls *tls)
 {
     tls->finished = true;
-    tls->all_left = transport_queued(tls->transport.lower) == 0;
+    tls->all_left = !tls->data_below;
     int rc = tls->engine->ops->finish(tls->engine);
     if (rc < 0)
         tls_fail(tls, rc);
@@ -45,8 +45,10 @@ static void begin(struct tls *tls)
 void tls_move(struct tls *tls)
 {
     struct chain *out = &tls->transport.out;
-    if (tls->transport.lower->out.size == 0)
+    if (tls->transport.lower->out.size == 0) {
         tls->replies = 0;
+        tls->data_below = false;
+    }
     if (!tls->begun && tls->state == TLS_HANDSHAKE)
         begin(tls);
     tls_take_records(tls);

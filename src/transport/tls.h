@@ -31,7 +31,8 @@ struct tls {
     bool begun, opened, told_lost;
     bool ended;            /* the peer has: by close_notify, or as allow_truncation has it */
     bool lower_ended;      /* and nothing at all comes any more */
-    bool all_left;         /* all data; only our end may be on its way */
+    bool data_below;       /* data is on its way, sealed */
+    bool all_left;         /* no data is any more; only our end may be */
     bool finish, finished; /* our direction: to be ended, has been */
     bool allow_truncation;
     bool out_of_memory;           /* something that was emitted is missing */

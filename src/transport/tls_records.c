@@ -202,6 +202,7 @@ void tls_put_records(struct tls *tls)
     const struct chain *below = &tls->transport.lower->out;
     while (may && !tls->finished && out->size > 0 && below->size < LIMIT_TLS_AHEAD) {
         int rc = tls->engine->in_place ? seal(tls) : write_record(tls);
+        tls->data_below = true;
         if (rc < 0) {
             tls_fail(tls, rc);
             return;
