@@ -66,7 +66,8 @@ static void certificate_request(struct tls_pair *tls)
     static const char message[] = "\x0d\0\0\x0d\2id\0\x08\0\x0d\0\4\0\2\4\3";
     tls_peer_craft(tls, HANDSHAKE, message, sizeof message - 1, 0);
 }
-Refused(certificate_request, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+RefusedByServer(certificate_request, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+RefusedInPlace(certificate_request, server, CLIENT_1_3, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
 
 static void ticket(struct tls_pair *tls)
 {
@@ -98,7 +99,7 @@ static void ticket_interrupted(struct tls_pair *tls)
     tls_peer_craft(tls, APPLICATION_DATA, "", 0, 0);
     tls_peer_craft(tls, HANDSHAKE, message + 7, sizeof message - 1 - 7, 0);
 }
-RefusedByClient(ticket_interrupted, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+RefusedInPlace(ticket_interrupted, server, CLIENT_1_3, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
 
 /* ---- KeyUpdate --------------------------------------------------------------------------------*/
 
@@ -125,8 +126,8 @@ static void two_key_updates_at_once(struct tls_pair *tls)
 {
     tls_peer_craft(tls, HANDSHAKE, "\x18\0\0\1\0\x18\0\0\1\0", 10, 0);
 }
-RefusedByServer(two_key_updates_at_once, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
-RefusedByClient(two_key_updates_at_once, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+RefusedInPlace(two_key_updates_at_once, client, SERVER_1_3, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+RefusedInPlace(two_key_updates_at_once, server, CLIENT_1_3, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
 
 static void old_key_after_key_update(struct tls_pair *tls)
 {
@@ -234,7 +235,8 @@ static void many_tickets(struct tls_pair *tls)
     for (int time = 0; time < IDLE_MOST + 1; time++)
         ticket(tls);
 }
-RefusedByClient(many_tickets, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+Case(many_tickets_from_server, misbehave_refused(CLIENT_1_3, many_tickets, WEIR_TLS_RECORD,
+                                                 UNEXPECTED_MESSAGE, BAD_RECORD_MAC));
 
 struct taking {
     struct tls_pair *tls;

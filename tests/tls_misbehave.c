@@ -14,6 +14,8 @@ int misbehave_refused(const struct tls_setup *setup, misbehaviour *misbehave, in
     tls_pair_open(&tls, setup);
     if (!is_in_place(&tls))
         alert = alert_of_wolfssl;
+    if (alert == WOLFSSL_BEARS_IT)
+        cr_skip_test("without libipsec-mb wolfSSL opens the records, and bears it");
     tls_peer_feed(&tls, "before");
     uint64_t failures = metrics_now().tls_failures;
     misbehave(&tls);

@@ -12,6 +12,7 @@ typedef void misbehaviour(struct tls_pair *tls);
 
 /* What came before is still read; then reader and writer have the error. The peer gets the alert,
  * or the other one, where wolfSSL makes the records: it sends alerts of its own accord only. */
+enum { WOLFSSL_BEARS_IT = -3 }; /* for alert_of_wolfssl: then the test is skipped */
 int misbehave_refused(const struct tls_setup *setup, misbehaviour *misbehave, int error, int alert,
                       int alert_of_wolfssl);
 
@@ -53,6 +54,8 @@ int misbehave_borne(const struct tls_setup *setup, misbehaviour *misbehave);
     Case(name##_from_client, misbehave_refused(SERVER_1_3, name, error, alert, alert))
 #define RefusedByClient(name, error, alert)                                                        \
     Case(name##_from_server, misbehave_refused(CLIENT_1_3, name, error, alert, alert))
+#define RefusedInPlace(name, side, setup, error, alert)                                            \
+    Case(name##_from_##side, misbehave_refused(setup, name, error, alert, WOLFSSL_BEARS_IT))
 #define Refused12(name, error, alert)                                                              \
     Case(name##_from_client_1_2, misbehave_refused(SERVER_1_2, name, error, alert, alert));        \
     Case(name##_from_server_1_2, misbehave_refused(CLIENT_1_2, name, error, alert, alert))
