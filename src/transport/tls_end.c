@@ -92,9 +92,8 @@ void tls_hurry_if_over(struct tls *tls)
         tls_set_limit(tls, LIMIT_TLS_LAST * WEIR_SECOND);
 }
 
-/* To close while the peer still sends, be it a change of keys only, would reset
- * the connection, which can overtake what has left: so the peer's end is waited for, up to a
- * limit. */
+/* To close while the peer still sends, be it a change of keys only, would reset the connection,
+ * which can overtake what has left: so the peer's end is waited for, up to a limit. */
 void tls_await_end(struct tls *tls)
 {
     struct transport *lower = tls->transport.lower;
