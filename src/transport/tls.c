@@ -128,6 +128,8 @@ static void on_ended(void *user)
 {
     struct tls *tls = user;
     tls->lower_ended = true;
+    tls->replies = 0; /* no need to wait for the peer: what it has sent is all */
+    tls_take_records(tls);
     if (tls->state == TLS_HANDSHAKE)
         tls_give_up(tls, -ECONNRESET);
     else if (tls->state == TLS_OPEN && !tls->ended && !tls->allow_truncation)
