@@ -2,6 +2,7 @@
  * threads that share a context, and the smallest stacks. */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -253,6 +254,7 @@ TlsTest(tls_servers, unix_socket)
 enum { THREADS = 3, TURNS = TINY ? 5 : 20 };
 
 static struct weir_tls *shared_client, *shared_server;
+static atomic_int talking; /* threads */
 
 /* On its own thread it asserts nothing, but returns what fails. */
 static int talk_in_thread(uint16_t port)
@@ -283,6 +285,9 @@ static int thread_main(void *unused)
         if (rc == 0 && turn == TURNS / 2)
             rc = weir_tls_reload(shared_client);
     }
+    atomic_fetch_sub(&talking, 1);
+    while (atomic_load(&talking) > 0) /* whose connections may wait at this one's listener */
+        weir_sleep(WEIR_MILLISECOND);
     weir_server_close(server);
     int ended = weir_server_wait_closed(server);
     return rc < 0 ? rc : ended;
@@ -293,6 +298,7 @@ Test(tls_servers, threads_share_contexts)
     struct weir_run_options options = { .threads = THREADS };
     shared_client = tls_context(WEIR_CLIENT, NULL);
     shared_server = tls_context(WEIR_SERVER, NULL);
+    atomic_store(&talking, THREADS);
     expect_result(run_with(&options, thread_main, NULL), 0);
     weir_tls_free(shared_client);
     weir_tls_free(shared_server);
