@@ -45,6 +45,27 @@ static inline int64_t now_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* Of this process, user and kernel together. */
+static inline double cpu_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+/* The value of the option --NAME. */
+static inline double parse_number(const char *program, const char *name, const char *text,
+                                  double least, double most)
+{
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text || *end != '\0' || !(number >= least && number <= most))
+        die(program, EXIT_USAGE, "--%s takes a number from %.10g to %.10g, not '%s'", name, least,
+            most, text);
+    return number;
+}
+
 /* ---- Addresses ------------------------------------------------------------------------------- */
 
 struct address {

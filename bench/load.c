@@ -305,14 +305,6 @@ static uint64_t failure_total(void)
     return total;
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
 static void show_progress(int64_t now, int64_t start)
 {
     static int64_t last;
@@ -495,16 +487,6 @@ static void print_help(void)
            "Exit status: 0 all served and equal, 1 errors or unserved connections, 2 usage.\n");
 }
 
-static double parse_number(const char *name, const char *text, double least, double most)
-{
-    char *end;
-    double number = strtod(text, &end);
-    if (end == text || *end != '\0' || !(number >= least && number <= most))
-        die(PROGRAM, EXIT_USAGE, "--%s takes a number from %.10g to %.10g, not '%s'", name, least,
-            most, text);
-    return number;
-}
-
 static void take_option(int option, struct options *options)
 {
     switch (option) {
@@ -512,19 +494,19 @@ static void take_option(int option, struct options *options)
         options->address_text = optarg;
         break;
     case 'n':
-        options->connections = (unsigned)parse_number("connections", optarg, 1, 1e6);
+        options->connections = (unsigned)parse_number(PROGRAM, "connections", optarg, 1, 1e6);
         break;
     case 's':
-        options->size = (size_t)parse_number("size", optarg, 1, 1 << 28);
+        options->size = (size_t)parse_number(PROGRAM, "size", optarg, 1, 1 << 28);
         break;
     case 't':
-        options->seconds = parse_number("seconds", optarg, 0.01, 1e6);
+        options->seconds = parse_number(PROGRAM, "seconds", optarg, 0.01, 1e6);
         break;
     case 'w':
-        options->warmup = parse_number("warmup", optarg, 0, 1e6);
+        options->warmup = parse_number(PROGRAM, "warmup", optarg, 0, 1e6);
         break;
     case 'r':
-        options->rate = parse_number("rate", optarg, 0, 1e8);
+        options->rate = parse_number(PROGRAM, "rate", optarg, 0, 1e8);
         break;
     case 'i':
         options->idle = true;

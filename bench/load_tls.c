@@ -440,14 +440,6 @@ static uint64_t failure_total(void)
     return total;
 }
 
-static double cpu_seconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
 /* Lets what is on its way arrive, and closes in order: every server can then count its work as
  * done, and sees no reset. */
 static void end_all(void)
@@ -614,16 +606,6 @@ static void print_help(void)
            "Exit status: 0 all served and equal, 1 errors or unserved connections, 2 usage.\n");
 }
 
-static double parse_number(const char *name, const char *text, double least, double most)
-{
-    char *end;
-    double number = strtod(text, &end);
-    if (end == text || *end != '\0' || !(number >= least && number <= most))
-        die(PROGRAM, EXIT_USAGE, "--%s takes a number from %.10g to %.10g, not '%s'", name, least,
-            most, text);
-    return number;
-}
-
 static void take_option(int option, struct options *options)
 {
     switch (option) {
@@ -631,19 +613,19 @@ static void take_option(int option, struct options *options)
         options->address_text = optarg;
         break;
     case 'n':
-        options->connections = (unsigned)parse_number("connections", optarg, 1, 1e6);
+        options->connections = (unsigned)parse_number(PROGRAM, "connections", optarg, 1, 1e6);
         break;
     case 't':
-        options->seconds = parse_number("seconds", optarg, 0, 1e6);
+        options->seconds = parse_number(PROGRAM, "seconds", optarg, 0, 1e6);
         break;
     case 'w':
-        options->warmup = parse_number("warmup", optarg, 0, 1e6);
+        options->warmup = parse_number(PROGRAM, "warmup", optarg, 0, 1e6);
         break;
     case 'd':
-        options->download = (uint64_t)parse_number("download", optarg, 1, 1e15);
+        options->download = (uint64_t)parse_number(PROGRAM, "download", optarg, 1, 1e15);
         break;
     case 'u':
-        options->upload = (uint64_t)parse_number("upload", optarg, 1, 1e15);
+        options->upload = (uint64_t)parse_number(PROGRAM, "upload", optarg, 1, 1e15);
         break;
     case 'R':
         options->resume = true;

@@ -12,27 +12,12 @@ TestSuite(tls_start, .timeout = 30);
 
 static const struct tls_setup client = { .role = WEIR_CLIENT }, server = { .role = WEIR_SERVER };
 
-/* Both ends, still in plain text. */
-static void plain_open(struct tls_pair *tls, const struct tls_setup *setup)
-{
-    tls_pair_prepare(tls, setup);
-    tls_pair_connect(tls);
-}
-
-static void expect_talk(struct tls_pair *tls)
-{
-    tls_peer_feed(tls, "secret to weir");
-    expect_next(tls->pair.reader, "secret to weir");
-    expect_result(weir_write(tls->pair.writer, "secret of weir", 14), 0);
-    tls_peer_expect(tls, "secret of weir");
-}
-
 /* ---- It works ---------------------------------------------------------------------------------*/
 
 static int upgrade(const struct tls_setup *setup)
 {
     struct tls_pair tls;
-    plain_open(&tls, setup);
+    tls_pair_open_plain(&tls, setup);
     feed(&tls.pair, "plain to weir");
     expect_next(tls.pair.reader, "plain to weir");
     expect_result(weir_write(tls.pair.writer, "plain of weir", 13), 0);
@@ -40,7 +25,7 @@ static int upgrade(const struct tls_setup *setup)
     cr_assert(eq(ptr, (void *)weir_get_extra_info(tls.pair.writer, "version"), NULL));
     expect_result(tls_pair_handshake(&tls), 0);
     cr_assert(ne(ptr, (void *)weir_get_extra_info(tls.pair.writer, "version"), NULL));
-    expect_talk(&tls);
+    tls_pair_expect_talk(&tls);
     tls_pair_close(&tls);
     return 0;
 }
@@ -91,7 +76,7 @@ static void put_command_before(struct tls_pair *tls)
 static int hello_with_the_command(const struct tls_setup *setup)
 {
     struct tls_pair tls;
-    plain_open(&tls, setup);
+    tls_pair_open_plain(&tls, setup);
     tls_pair_negotiate(&tls);
     put_command_before(&tls);
     while (!tls.ended || !tls.established) {
@@ -101,7 +86,7 @@ static int hello_with_the_command(const struct tls_setup *setup)
         expect_result(weir_sleep(TICK), 0);
     }
     expect_result(tls_pair_result(&tls), 0);
-    expect_talk(&tls);
+    tls_pair_expect_talk(&tls);
     tls_pair_close(&tls);
     return 0;
 }
@@ -130,11 +115,11 @@ static void put_data_behind(struct tls_pair *tls)
 static int data_with_the_last_flight(const struct tls_setup *setup)
 {
     struct tls_pair tls;
-    plain_open(&tls, setup);
+    tls_pair_open_plain(&tls, setup);
     tls.tamper = put_data_behind;
     expect_result(tls_pair_handshake(&tls), 0);
     expect_next(tls.pair.reader, "at once");
-    expect_talk(&tls);
+    tls_pair_expect_talk(&tls);
     tls_pair_close(&tls);
     return 0;
 }
@@ -155,7 +140,7 @@ TlsTest(tls_start, data_and_end_with_the_last_flight)
 {
     struct tls_pair tls;
     struct weir_slice all;
-    plain_open(&tls, &server);
+    tls_pair_open_plain(&tls, &server);
     tls.tamper = put_data_behind;
     tls.argument = "and end";
     expect_result(tls_pair_handshake(&tls), 0);
@@ -172,7 +157,7 @@ TlsTest(tls_start, queued_plain_text_leaves_before)
     enum { SIZE = TINY ? 20 * 1000 : 200 * 1000 };
     struct tls_pair tls;
     char *data = malloc(SIZE);
-    plain_open(&tls, &(struct tls_setup){ .role = WEIR_CLIENT, .narrow = true });
+    tls_pair_open_plain(&tls, &(struct tls_setup){ .role = WEIR_CLIENT, .narrow = true });
     pattern_fill(data, 0, SIZE);
     expect_result(weir_write(tls.pair.writer, data, SIZE), 0);
     tls_pair_start(&tls);
@@ -191,7 +176,7 @@ TlsTest(tls_start, queued_plain_text_leaves_before)
         expect_result(weir_sleep(TICK), 0);
     }
     expect_result(tls_pair_result(&tls), 0);
-    expect_talk(&tls);
+    tls_pair_expect_talk(&tls);
     tls_pair_close(&tls);
     return 0;
 }
@@ -202,7 +187,7 @@ TlsTest(tls_start, keeps_limits)
     struct tls_pair tls;
     struct weir_slice data;
     size_t high, low;
-    plain_open(&tls, &(struct tls_setup){ .role = WEIR_CLIENT, .limit = 100 });
+    tls_pair_open_plain(&tls, &(struct tls_setup){ .role = WEIR_CLIENT, .limit = 100 });
     expect_result(weir_set_write_buffer_limits(tls.pair.writer, 3000, 1000), 0);
     expect_result(tls_pair_handshake(&tls), 0);
     weir_get_write_buffer_limits(tls.pair.writer, &high, &low);
@@ -243,7 +228,7 @@ static int injected(const struct tls_setup *setup, const char *command, const ch
     struct weir_slice line;
     char both[100];
     snprintf(both, sizeof both, "%s%s", command, more);
-    plain_open(&tls, setup);
+    tls_pair_open_plain(&tls, setup);
     feed(&tls.pair, both);
     expect_slice(weir_readline(tls.pair.reader, &line), line, command);
     tls_pair_start(&tls);
@@ -270,7 +255,7 @@ TlsTest(tls_start, command_injected_before_the_hello)
 {
     struct tls_pair tls;
     struct weir_slice data;
-    plain_open(&tls, &server);
+    tls_pair_open_plain(&tls, &server);
     tls_pair_start(&tls);
     settle();
     tls_peer_send_bytes(&tls, "evil\r\n", 6);

@@ -8,21 +8,6 @@ TestSuite(tls_start_refused, .timeout = 30);
 
 static const struct tls_setup client = { .role = WEIR_CLIENT }, server = { .role = WEIR_SERVER };
 
-/* Both ends, still in plain text. */
-static void plain_open(struct tls_pair *tls, const struct tls_setup *setup)
-{
-    tls_pair_prepare(tls, setup);
-    tls_pair_connect(tls);
-}
-
-static void expect_talk(struct tls_pair *tls)
-{
-    tls_peer_feed(tls, "secret to weir");
-    expect_next(tls->pair.reader, "secret to weir");
-    expect_result(weir_write(tls->pair.writer, "secret of weir", 14), 0);
-    tls_peer_expect(tls, "secret of weir");
-}
-
 /* ---- It is refused, and the stream stays as it was --------------------------------------------*/
 
 static void expect_plain_talk(struct tls_pair *tls)
@@ -50,7 +35,7 @@ TlsTest(tls_start_refused, busy_while_a_task_reads)
 {
     struct tls_pair tls;
     struct weir_group group = { 0 };
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     struct reading reading = { .reader = tls.pair.reader };
     expect_result(weir_group_start(&group, read_task, &reading), 0);
     settle();
@@ -60,7 +45,7 @@ TlsTest(tls_start_refused, busy_while_a_task_reads)
     expect_result(reading.result, 4);
     expect_plain_talk(&tls);
     expect_result(tls_pair_handshake(&tls), 0);
-    expect_talk(&tls);
+    tls_pair_expect_talk(&tls);
     tls_pair_close(&tls);
     return 0;
 }
@@ -79,7 +64,7 @@ TlsTest(tls_start_refused, busy_while_a_task_writes_all)
     struct tls_pair tls;
     struct weir_group group = { 0 };
     char *data = malloc(MUCH);
-    plain_open(&tls, &(struct tls_setup){ .role = WEIR_CLIENT, .narrow = true });
+    tls_pair_open_plain(&tls, &(struct tls_setup){ .role = WEIR_CLIENT, .narrow = true });
     expect_result(weir_group_start(&group, write_all_task, tls.pair.writer), 0);
     settle();
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, &tls.setup.start), -EBUSY);
@@ -88,7 +73,7 @@ TlsTest(tls_start_refused, busy_while_a_task_writes_all)
     free(data);
     expect_result(weir_group_wait(&group), 0);
     expect_result(tls_pair_handshake(&tls), 0);
-    expect_talk(&tls);
+    tls_pair_expect_talk(&tls);
     tls_pair_close(&tls);
     return 0;
 }
@@ -96,7 +81,7 @@ TlsTest(tls_start_refused, busy_while_a_task_writes_all)
 TlsTest(tls_start_refused, without_a_context)
 {
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     expect_result(weir_start_tls(tls.pair.writer, NULL, &tls.setup.start), -EINVAL);
     expect_plain_talk(&tls);
     tls_pair_end(&tls, 0);
@@ -106,7 +91,7 @@ TlsTest(tls_start_refused, without_a_context)
 TlsTest(tls_start_refused, without_a_name)
 {
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, NULL), -EINVAL);
     struct weir_start_tls_options empty = { .server_hostname = "" };
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, &empty), -EINVAL);
@@ -118,7 +103,7 @@ TlsTest(tls_start_refused, without_a_name)
 TlsTest(tls_start_refused, with_a_negative_timeout)
 {
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     struct weir_start_tls_options options = tls.setup.start;
     options.tls_handshake_timeout = -1;
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, &options), -EINVAL);
@@ -136,7 +121,7 @@ TlsTest(tls_start_refused, without_a_name_unchecked)
     struct tls_setup setup = client;
     struct tls_pair tls;
     setup.weir.insecure_skip_hostname = true;
-    plain_open(&tls, &setup);
+    tls_pair_open_plain(&tls, &setup);
     tls.setup.start.server_hostname = NULL;
     expect_result(tls_pair_handshake(&tls), 0);
     tls_pair_close(&tls);
@@ -146,7 +131,7 @@ TlsTest(tls_start_refused, without_a_name_unchecked)
 TlsTest(tls_start_refused, on_a_closing_stream)
 {
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     weir_close(tls.pair.writer);
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, &tls.setup.start), -EPIPE);
     tls_pair_end(&tls, 0);
@@ -156,7 +141,7 @@ TlsTest(tls_start_refused, on_a_closing_stream)
 TlsTest(tls_start_refused, after_our_end)
 {
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     expect_result(weir_write_eof(tls.pair.writer), 0);
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, &tls.setup.start), -EPIPE);
     tls_pair_end(&tls, 0);
@@ -166,7 +151,7 @@ TlsTest(tls_start_refused, after_our_end)
 TlsTest(tls_start_refused, after_the_peers_end)
 {
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     feed_eof(&tls.pair);
     expect_result(weir_start_tls(tls.pair.writer, tls.weir, &tls.setup.start), -ECONNRESET);
     tls_pair_end(&tls, 0);
@@ -178,7 +163,7 @@ TlsTest(tls_start_refused, after_the_peers_end)
 /* The peer has said half of its hello, and the upgrade waits. */
 static void stalled_open(struct tls_pair *tls, const struct tls_setup *setup)
 {
-    plain_open(tls, setup);
+    tls_pair_open_plain(tls, setup);
     tls_pair_start(tls);
     settle();
     tls_pair_negotiate(tls);
@@ -227,7 +212,7 @@ TlsTest(tls_start_refused, timed_out_from_outside)
 {
     struct weir_timeout timeout;
     struct tls_pair tls;
-    plain_open(&tls, &client);
+    tls_pair_open_plain(&tls, &client);
     weir_timeout_start(&timeout, 20 * WEIR_MILLISECOND);
     int rc = weir_start_tls(tls.pair.writer, tls.weir, &tls.setup.start);
     expect_result(weir_timeout_stop(&timeout, rc), -ETIMEDOUT);

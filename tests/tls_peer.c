@@ -352,10 +352,23 @@ int tls_pair_handshake(struct tls_pair *tls)
     return tls_pair_result(tls);
 }
 
-void tls_pair_open(struct tls_pair *tls, const struct tls_setup *setup)
+void tls_pair_open_plain(struct tls_pair *tls, const struct tls_setup *setup)
 {
     tls_pair_prepare(tls, setup);
     tls_pair_connect(tls);
+}
+
+void tls_pair_expect_talk(struct tls_pair *tls)
+{
+    tls_peer_feed(tls, "secret to weir");
+    expect_next(tls->pair.reader, "secret to weir");
+    expect_result(weir_write(tls->pair.writer, "secret of weir", 14), 0);
+    tls_peer_expect(tls, "secret of weir");
+}
+
+void tls_pair_open(struct tls_pair *tls, const struct tls_setup *setup)
+{
+    tls_pair_open_plain(tls, setup);
     expect_result(tls_pair_handshake(tls), 0);
     cr_assert(tls->established, "the peer's handshake ended with %d", tls->error);
 }

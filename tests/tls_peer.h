@@ -117,6 +117,12 @@ void tls_pair_finish(struct tls_pair *tls);
 void tls_pair_disconnect(struct tls_pair *tls, int error);
 void tls_pair_free(struct tls_pair *tls);
 
+/* tls_pair_prepare() and tls_pair_connect(): both ends, still in plain text. */
+void tls_pair_open_plain(struct tls_pair *tls, const struct tls_setup *setup);
+
+/* Something is said both ways, over TLS. */
+void tls_pair_expect_talk(struct tls_pair *tls);
+
 /* tls_pair_disconnect() and tls_pair_free(). */
 void tls_pair_end(struct tls_pair *tls, int error);
 

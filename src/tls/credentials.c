@@ -173,9 +173,14 @@ static int keep_certificate(struct credential *credential, const char *file)
     if (der == NULL)
         return -ENOMEM;
     int size = wc_PemCertToDer(file, der, CERTIFICATE_MOST);
-    credential->certificate = der;
-    credential->certificate_size = size > 0 ? (size_t)size : 0;
-    return size > 0 ? 0 : WEIR_TLS_FILE;
+    if (size <= 0) {
+        free(der);
+        return WEIR_TLS_FILE;
+    }
+    unsigned char *shrunk = realloc(der, (size_t)size);
+    credential->certificate = shrunk != NULL ? shrunk : der;
+    credential->certificate_size = (size_t)size;
+    return 0;
 }
 
 static int load_one(struct credential *credential, const struct context *context,

@@ -42,7 +42,7 @@ static void begin(struct tls *tls)
         tls_fail(tls, rc);
 }
 
-void tls_move(struct tls *tls)
+static void move(struct tls *tls)
 {
     struct chain *out = &tls->transport.out;
     if (tls->transport.lower->out.size == 0) {
@@ -76,7 +76,7 @@ void tls_move(struct tls *tls)
 
 static void move_later(struct deferred *deferred)
 {
-    tls_move(container_of(deferred, struct tls, deferred));
+    move(container_of(deferred, struct tls, deferred));
 }
 
 /* ---- What is below tells --------------------------------------------------------------------- */
@@ -97,13 +97,12 @@ void tls_handshaken(struct tls *tls)
 /* TLS 1.2 cannot go on in one direction: what is queued still leaves, then it ends. */
 void tls_peer_ended(struct tls *tls)
 {
-    bool told = tls->ended || tls->state != TLS_OPEN;
-    bool over = tls->ended;
+    if (tls->ended)
+        return;
     tls->ended = true;
-    if (!over)
-        tls_hurry_if_over(tls);
+    tls_hurry_if_over(tls);
     chain_clear(&tls->in);
-    if (!told)
+    if (tls->state == TLS_OPEN)
         tls->transport.events->ended(tls->transport.user);
     if (tls->state == TLS_OPEN && !tls->transport.can_finish)
         tls_begin_to_end(tls);
@@ -121,7 +120,7 @@ static void on_received(void *user, struct weir_segment *segment, const char *da
         tls_give_up(tls, -ENOMEM);
         return;
     }
-    tls_move(tls);
+    move(tls);
 }
 
 static void on_ended(void *user)
@@ -137,14 +136,14 @@ static void on_ended(void *user)
     else if (tls->state < TLS_CLOSING)
         tls_peer_ended(tls);
     if (tls->state < TLS_CLOSING)
-        tls_move(tls);
+        move(tls);
 }
 
 static void on_sent(void *user)
 {
     struct tls *tls = user;
     tls_note_sent(tls);
-    tls_move(tls);
+    move(tls);
     if (!tls->told_lost)
         tls->transport.events->sent(tls->transport.user);
 }

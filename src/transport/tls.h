@@ -2,8 +2,8 @@
  * engine's business.
  *
  * tls.c holds the life of it, tls_end.c its end, tls_records.c the two directions. Nothing here
- * runs the engine on a task's stack: what a task asks for is noted, and done at the end of the turn
- * by tls_move(). */
+ * runs the engine on a task's stack: what a task asks for is noted, and done by move() at the end
+ * of the turn. */
 #ifndef WEIR_TRANSPORT_TLS_H
 #define WEIR_TRANSPORT_TLS_H
 
@@ -50,7 +50,7 @@ struct tls {
 struct tls_options {
     struct weir_tls *context;
     const char *server_hostname;
-    weir_duration handshake_timeout, shutdown_timeout; /* 0: the default */
+    weir_duration handshake_timeout, shutdown_timeout;
 };
 
 /* Puts TLS over `lower` and takes its place: whom that told its events, TLS tells from now on. `in`
@@ -58,9 +58,6 @@ struct tls_options {
  * or `lost` follows. -errno or a WEIR_TLS_ code: nothing has changed. */
 int tls_open(struct transport *lower, struct weir_loop *loop, const struct tls_options *options,
              struct chain *in, struct transport **ret_transport);
-
-/* Does what state and wishes ask for. On the loop's stack. */
-void tls_move(struct tls *tls);
 
 /* Whether so much that nobody has written waits to leave, such as replies to changes of keys, that
  * the peer is to read it first. */
@@ -76,8 +73,7 @@ void tls_hurry_if_over(struct tls *tls); /* nothing is missing but the peer's cl
 void tls_close_lower(struct tls *tls);
 /* One limit at a time: of the handshake; until it has settled; of the end, without progress. */
 void tls_set_limit(struct tls *tls, weir_duration limit);
-bool tls_is_leaving(const struct tls *tls); /* it is to end, and data has not left yet */
-void tls_note_sent(struct tls *tls);        /* some of it has */
+void tls_note_sent(struct tls *tls); /* some of what was being sent has left */
 
 /* tls_records.c */
 void tls_take_records(struct tls *tls); /* opens those that are whole */

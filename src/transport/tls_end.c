@@ -20,7 +20,8 @@ void tls_close_lower(struct tls *tls)
     lower->ops->close(lower);
 }
 
-bool tls_is_leaving(const struct tls *tls)
+/* It is to end, and data has not left yet. */
+static bool is_leaving(const struct tls *tls)
 {
     return !tls->told_lost &&
            (tls->state == TLS_FLUSHING || (tls->state == TLS_ENDING && !tls->all_left));
@@ -31,7 +32,7 @@ bool tls_is_leaving(const struct tls *tls)
 static bool look_for_progress(struct tls *tls)
 {
     struct transport *lower = tls->transport.lower;
-    if (tls->looking || !tls_is_leaving(tls))
+    if (tls->looking || !is_leaving(tls))
         return false;
     tls->looking = true;
     tls->left_to_send = transport_queued(lower);
@@ -40,7 +41,7 @@ static bool look_for_progress(struct tls *tls)
 
 void tls_note_sent(struct tls *tls)
 {
-    if (!tls_is_leaving(tls))
+    if (!is_leaving(tls))
         return;
     if (tls->looking && transport_queued(tls->transport.lower) >= tls->left_to_send) {
         tls_give_up(tls, -ETIMEDOUT);
