@@ -67,6 +67,9 @@ static void certificate_request(struct tls_pair *tls)
     tls_peer_craft(tls, HANDSHAKE, message, sizeof message - 1, 0);
 }
 RefusedByServer(certificate_request, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
+Case(certificate_request_in_software,
+     misbehave_refused(SOFTWARE_1_3, certificate_request, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE,
+                       UNEXPECTED_MESSAGE));
 RefusedInPlace(certificate_request, server, CLIENT_1_3, WEIR_TLS_RECORD, UNEXPECTED_MESSAGE);
 
 static void ticket(struct tls_pair *tls)
