@@ -442,10 +442,16 @@ void weir_server_abort_clients(struct weir_server *server);  /* weir_abort() for
  * Cancelled, it frees it too, once that is so. */
 int weir_server_wait_closed(struct weir_server *server);
 
-/* Stops listening, lets clients finish for `grace`, then cancels their tasks and closes, then
- * (after a second) aborts; waits for the last and frees the server. 0 if all finished within
- * the grace. */
+/* Stops listening, closes parked clients, lets the others finish for `grace`, then cancels their
+ * tasks and closes, then (after a second) aborts; waits for the last and frees the server. 0 if all
+ * finished within the grace. */
 int weir_server_shutdown(struct weir_server *server, weir_duration grace);
+
+/* Parks a stream that waits for its peer: it stays open, without a task and so without a stack. When
+ * something comes (or has come already), or nothing more will, `handler` is called, once, in a task
+ * of its own, which owns the stream. The last thing that a task does with a stream: it is not the
+ * caller's any more. The loop runs on meanwhile. -EBUSY while a task waits in a function of it. */
+int weir_park(struct weir_writer *writer, weir_client_connected_fn *handler, void *argument);
 
 /* ---- Forwarding ------------------------------------------------------------------------------ */
 
@@ -474,7 +480,8 @@ struct weir_metrics {
     uint64_t tls_handshakes, tls_resumed;          /* completed; of those by a session ticket */
     uint64_t tls_failures;                         /* streams that TLS ended with an error */
     /* now */
-    uint64_t tasks_open, streams_open, segments_open; /* segments: heap buffers and lent ones */
+    uint64_t tasks_open, streams_open, streams_parked;
+    uint64_t segments_open; /* heap buffers and lent ones */
 };
 void weir_get_metrics(struct weir_metrics *ret_metrics); /* this thread's */
 

@@ -1,75 +1,71 @@
-/* An intrusive doubly linked list; a zeroed list is empty, a zeroed node is in none. */
+/* An intrusive doubly linked list: a ring of nodes through the list's own. A zeroed list is empty, a
+ * zeroed node is in none. A node can leave without knowing which list it is in. */
 #ifndef WEIR_BASE_LIST_H
 #define WEIR_BASE_LIST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* A node knows its list, so that whoever waits in one can leave it without knowing which. */
 struct list_node {
     struct list_node *next, *previous;
-    struct list *list;
 };
 
+/* Not to be copied or moved: the first and the last node point to it. */
 struct list {
-    struct list_node *first, *last;
+    struct list_node ends;
 };
 
 static inline bool list_is_empty(const struct list *list)
 {
-    return list->first == NULL;
+    return list->ends.next == NULL || list->ends.next == &list->ends;
 }
 
 static inline bool list_holds(const struct list_node *node)
 {
-    return node->list != NULL;
+    return node->next != NULL;
+}
+
+static inline struct list_node *list_first(const struct list *list)
+{
+    return list_is_empty(list) ? NULL : list->ends.next;
+}
+
+static inline struct list_node *list_last(const struct list *list)
+{
+    return list_is_empty(list) ? NULL : list->ends.previous;
+}
+
+/* The one behind `node`, or NULL. */
+static inline struct list_node *list_next(const struct list *list, const struct list_node *node)
+{
+    return node->next == &list->ends ? NULL : node->next;
 }
 
 static inline void list_append(struct list *list, struct list_node *node)
 {
-    node->list = list;
-    node->next = NULL;
-    node->previous = list->last;
-    if (list->last != NULL)
-        list->last->next = node;
-    else
-        list->first = node;
-    list->last = node;
-}
-
-static inline void list_prepend(struct list *list, struct list_node *node)
-{
-    node->list = list;
-    node->previous = NULL;
-    node->next = list->first;
-    if (list->first != NULL)
-        list->first->previous = node;
-    else
-        list->last = node;
-    list->first = node;
+    struct list_node *ends = &list->ends;
+    if (ends->next == NULL)
+        ends->next = ends->previous = ends;
+    node->next = ends;
+    node->previous = ends->previous;
+    ends->previous->next = node;
+    ends->previous = node;
 }
 
 /* Takes `node` out of the list it is in, if any. */
 static inline void list_remove(struct list_node *node)
 {
-    struct list *list = node->list;
-    if (list == NULL)
+    if (node->next == NULL)
         return;
-    if (node->previous != NULL)
-        node->previous->next = node->next;
-    else
-        list->first = node->next;
-    if (node->next != NULL)
-        node->next->previous = node->previous;
-    else
-        list->last = node->previous;
-    node->list = NULL;
+    node->previous->next = node->next;
+    node->next->previous = node->previous;
+    node->next = NULL;
 }
 
 /* Takes out and returns the first node, or NULL. */
 static inline struct list_node *list_take_first(struct list *list)
 {
-    struct list_node *node = list->first;
+    struct list_node *node = list_first(list);
     if (node != NULL)
         list_remove(node);
     return node;

@@ -33,7 +33,8 @@ static struct stream *make_stream(int fd, const struct weir_connect_options *opt
     char *copy = host != NULL ? strdup(host) : NULL;
     if (host != NULL && copy == NULL)
         return NULL;
-    struct stream *stream = stream_new(task_current()->loop, fd, options->limit, sizeof *stream);
+    struct weir_loop *loop = task_current()->loop;
+    struct stream *stream = stream_new(loop, fd, options->limit, sizeof *stream, &loop->lingering);
     if (stream == NULL)
         free(copy);
     else

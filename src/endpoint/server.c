@@ -13,18 +13,6 @@
 
 /* ---- Clients --------------------------------------------------------------------------------- */
 
-/* The handler may free the stream, and with it the client: then its task's argument is cleared. */
-static int client_main(void *argument)
-{
-    struct client *client = argument;
-    struct weir_server *server = client->server;
-    server->client_connected(&client->stream.reader, &client->stream.writer, server->argument);
-    client = task_current()->argument;
-    if (client != NULL)
-        client->task = NULL;
-    return 0;
-}
-
 static bool is_gone(const struct weir_server *server)
 {
     if (!server->closed || server->open > 0)
@@ -67,24 +55,11 @@ static void close_held(struct weir_server *server)
     server->held_count = 0;
 }
 
-/* From now on the handler's task owns the stream. */
-static void start_handler(struct stream *stream)
-{
-    struct client *client = container_of(stream, struct client, stream);
-    client->task = task_start(client->server->loop, client_main, client);
-    if (client->task != NULL) {
-        stream->released = false;
-        stream_own(stream, client->task);
-    } else {
-        stream_abort(stream);
-    }
-}
-
 /* While nobody owns it, it goes when it is closed. */
 static void secure_client(struct client *client)
 {
     struct secure_options wishes = server_secure_options(&client->server->options);
-    client->stream.secured = start_handler;
+    client->stream.start = START_SECURED;
     int rc = stream_secure(&client->stream, &wishes);
     if (rc < 0)
         stream_fail(&client->stream, rc);
@@ -92,21 +67,22 @@ static void secure_client(struct client *client)
 
 static void start_client(struct weir_server *server, int fd)
 {
-    struct client *client =
-        (struct client *)stream_new(server->loop, fd, server->options.limit, sizeof *client);
+    struct client *client = (struct client *)stream_new(
+        server->loop, fd, server->options.limit, sizeof *client, &server->clients);
     if (client == NULL) {
         sys_close(fd);
         return;
     }
     client->server = server;
     client->stream.gone = client_gone;
-    list_append(&server->clients, &client->node);
+    client->stream.handler = server->client_connected;
+    client->stream.argument = server->argument;
     server->open++;
     client->stream.released = true;
     if (server->options.tls != NULL)
         secure_client(client);
     else
-        start_handler(&client->stream);
+        stream_start_handler(&client->stream);
 }
 
 void server_let_in(struct weir_server *server, int fd)
@@ -124,9 +100,6 @@ static void client_gone(struct stream *stream)
 {
     struct client *client = container_of(stream, struct client, stream);
     struct weir_server *server = client->server;
-    if (client->task != NULL)
-        client->task->argument = NULL;
-    list_remove(&client->node);
     server->open--;
     if (server->serving && server->held_count > 0) {
         int first = server->held[0];
@@ -334,8 +307,10 @@ PUBLIC void weir_server_close(struct weir_server *server)
  * closes by completions only. */
 static void for_each_client(struct weir_server *server, void (*act)(struct stream *))
 {
-    for (struct list_node *node = server->clients.first; node != NULL; node = node->next)
-        act(&container_of(node, struct client, node)->stream);
+    const struct list *clients = &server->clients;
+    for (struct list_node *node = list_first(clients); node != NULL;
+         node = list_next(clients, node))
+        act(container_of(node, struct stream, lingering.node));
 }
 
 PUBLIC void weir_server_close_clients(struct weir_server *server)
@@ -362,11 +337,16 @@ PUBLIC int weir_server_wait_closed(struct weir_server *server)
     return rc;
 }
 
+static void close_parked(struct stream *stream)
+{
+    if (stream->start == START_NEWS)
+        stream_close(stream);
+}
+
 static void cancel_handler(struct stream *stream)
 {
-    struct client *client = container_of(stream, struct client, stream);
-    if (client->task != NULL)
-        task_cancel(client->task);
+    if (stream->task != NULL)
+        task_cancel(stream->task);
 }
 
 PUBLIC int weir_server_shutdown(struct weir_server *server, weir_duration grace)
@@ -376,6 +356,7 @@ PUBLIC int weir_server_shutdown(struct weir_server *server, weir_duration grace)
     struct weir_loop *loop = server->loop;
     server->inside++;
     weir_server_close(server);
+    for_each_client(server, close_parked);
     int rc = wait_until_gone(server, loop_deadline(loop, grace));
     bool late = rc == -ETIME;
     if (late) {

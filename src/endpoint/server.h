@@ -34,7 +34,7 @@ struct weir_server {
     struct weir_server_options options; /* no zeros left in limit, backlog, max_connections */
     struct listener *listeners;
     unsigned listener_count;
-    struct list clients; /* client */
+    struct list clients; /* stream, by its `lingering` */
     int *held;           /* fds accepted above the cap, first come first */
     unsigned held_count;
     unsigned open;       /* clients */
@@ -51,8 +51,6 @@ struct weir_server {
 struct client {
     struct stream stream;
     struct weir_server *server;
-    struct list_node node;
-    struct weir_task *task; /* the handler's, until it returns; NULL also before it starts */
 };
 
 /* server.c */

@@ -268,7 +268,7 @@ static void complete_all(struct ring *ring)
  * is not tried twice, so this ends. */
 static void retry(struct ring *ring)
 {
-    struct list_node *last = ring->parked.last;
+    struct list_node *last = list_last(&ring->parked);
     for (struct list_node *node = NULL;
          node != last && free_slots(ring) > 0 && !list_is_empty(&ring->parked);) {
         node = list_take_first(&ring->parked);
@@ -276,7 +276,7 @@ static void retry(struct ring *ring)
         waiter->retry(waiter);
     }
     ring->retrying = true;
-    last = ring->writers.last;
+    last = list_last(&ring->writers);
     for (struct list_node *node = NULL;
          node != last && ring_send_room(ring) > 0 && !list_is_empty(&ring->writers);) {
         node = list_take_first(&ring->writers);

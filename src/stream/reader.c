@@ -15,11 +15,14 @@ enum { PORTION = LIMIT_LARGE };
 
 static void wake(struct weir_reader *reader)
 {
-    if (reader->waiter == NULL)
-        return;
+    struct stream *stream = stream_of_reader(reader);
     struct wait *wait = reader->waiter;
-    reader->waiter = NULL;
-    wait_wake(wait, 0);
+    if (likely(wait != NULL)) {
+        reader->waiter = NULL;
+        wait_wake(wait, 0);
+    } else if (stream->start == START_NEWS) {
+        stream_start_handler(stream);
+    }
 }
 
 static void set_receiving(struct stream *stream)
@@ -50,7 +53,7 @@ void reader_received(struct stream *stream, struct weir_segment *segment, const 
         stream_fail(stream, -ENOMEM);
         return;
     }
-    if (reader->in.size >= reader->wanted)
+    if (reader->in.size >= reader->wanted || stream->start == START_NEWS)
         wake(reader);
     bool awaited = reader->waiter != NULL;
     if (reader->in.size > most_ahead(reader) && !awaited && !reader->paused) {
@@ -77,7 +80,7 @@ void reader_resume(struct stream *stream)
 
 /* ---- Waiting --------------------------------------------------------------------------------- */
 
-static void drop_lent(struct weir_reader *reader)
+void reader_drop_lent(struct weir_reader *reader)
 {
     if (reader->lent != NULL)
         segment_drop(reader->lent);
@@ -95,7 +98,7 @@ int reader_enter(struct weir_reader *reader)
         reader_leave(reader);
         return rc;
     }
-    drop_lent(reader);
+    reader_drop_lent(reader);
     return 0;
 }
 

@@ -70,11 +70,9 @@ static void wake(struct stream *stream, int result)
 
 void secure_opened(struct stream *stream)
 {
-    void (*secured)(struct stream * stream) = stream->secured;
-    stream->secured = NULL; /* TLS may be put over TLS later */
     wake(stream, 0);
-    if (secured != NULL)
-        secured(stream);
+    if (stream->start == START_SECURED)
+        stream_start_handler(stream);
 }
 
 void secure_lost(struct stream *stream)

@@ -17,6 +17,7 @@ static void free_if_done(struct stream *stream)
     if (stream->reader.lent != NULL)
         segment_drop(stream->reader.lent);
     stream->transport->ops->free(stream->transport);
+    stream_forget_handler(stream);
     free(stream->host);
     free(stream);
 }
@@ -117,7 +118,8 @@ static void give_up(struct lingering *lingering)
     stream_abort(container_of(lingering, struct stream, lingering));
 }
 
-struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size)
+struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size,
+                          struct list *siblings)
 {
     static const struct transport_events events = {
         .opened = on_opened,
@@ -138,7 +140,7 @@ struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t s
     socket_open(&stream->socket, loop, fd);
     stream->transport->events = &events;
     stream->transport->user = stream;
-    list_append(&loop->lingering, &stream->lingering.node);
+    list_append(siblings, &stream->lingering.node);
     metrics.streams_open++;
     stream->transport->ops->receive(stream->transport, true);
     return stream;

@@ -20,11 +20,11 @@ struct weir_reader {
     struct wait *waiter;       /* the task that waits for more */
     size_t wanted;             /* how many bytes in all it waits for */
     size_t limit;
-    size_t overrun;
-    bool busy;   /* a task is inside a read */
-    bool ended;  /* nothing more comes */
-    bool paused; /* by the limit */
-    bool held;   /* by weir_pause_reading() */
+    bool busy;      /* a task is inside a read */
+    bool ended;     /* nothing more comes */
+    bool paused;    /* by the limit */
+    bool held;      /* by weir_pause_reading() */
+    size_t overrun; /* see weir_overrun() */
 };
 
 struct weir_writer {
@@ -36,28 +36,41 @@ struct weir_writer {
     unsigned lending;   /* tasks inside weir_write_all() */
 };
 
+/* When the handler of a stream that no task owns is started. */
+enum stream_start {
+    START_NEVER,
+    START_SECURED, /* when the TLS handshake has succeeded */
+    START_NEWS,    /* parked: when something comes, or nothing more will */
+};
+
+/* What every message touches comes first. */
 struct stream {
     struct weir_reader reader;
     struct weir_writer writer;
     struct transport *transport; /* the topmost */
-    struct socket socket;        /* the lowest */
-    struct task_owned owned;     /* by the task that must end it */
-    struct lingering lingering;
-    struct list closers;                    /* wait, for closed */
-    void (*gone)(struct stream *stream);    /* it is closed: the server's; or NULL */
-    struct wait *securer;                   /* waits for the TLS handshake */
-    void (*secured)(struct stream *stream); /* it has succeeded: the server's; or NULL */
-    char *host;                             /* that a client connected to, or NULL */
-    int error;                              /* the first failure */
-    unsigned inside;                        /* tasks inside a waiting function */
+    int error;                   /* the first failure */
+    unsigned inside;             /* tasks inside a waiting function */
+    enum stream_start start : 8;
     bool closing, aborted, lost, closed;
-    bool released; /* nobody will end it any more */
+    bool released;        /* nobody will end it any more */
+    struct socket socket; /* the lowest */
+
+    struct task_owned owned;             /* by the task that must end it */
+    struct lingering lingering;          /* among its siblings, until it is closed */
+    struct list closers;                 /* wait, for closed */
+    void (*gone)(struct stream *stream); /* it is closed: the server's; or NULL */
+    weir_client_connected_fn *handler;   /* that a task of its own runs, now or later; or NULL */
+    void *argument;                      /* the handler's */
+    struct weir_task *task;              /* that task, until the handler returns; or NULL */
+    struct wait *securer;                /* waits for the TLS handshake */
+    char *host;                          /* that a client connected to, or NULL */
 };
 
 /* A stream over `fd`, a connected, blocking stream socket, in `size` bytes, of which struct
- * stream is the first member. Reading begins at once. NULL without memory: then the fd is still
- * the caller's. */
-struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size);
+ * stream is the first member. It stands in the list `siblings` until it is closed. Reading begins
+ * at once. NULL without memory: then the fd is still the caller's. */
+struct stream *stream_new(struct weir_loop *loop, int fd, size_t limit, size_t size,
+                          struct list *siblings);
 
 /* `task` owns it from here on: it is released at the latest when that returns. */
 void stream_own(struct stream *stream, struct weir_task *task);
@@ -86,6 +99,10 @@ static inline struct stream *stream_of_writer(const struct weir_writer *writer)
     return (struct stream *)(void *)((char *)(uintptr_t)writer - offsetof(struct stream, writer));
 }
 
+/* handler.c */
+void stream_start_handler(struct stream *stream); /* in a task that owns the stream */
+void stream_forget_handler(struct stream *stream);
+
 /* reader.c */
 void reader_received(struct stream *stream, struct weir_segment *segment, const char *data,
                      size_t size);
@@ -94,6 +111,7 @@ void reader_resume(struct stream *stream); /* after something was taken out of `
 /* Begins a read: 0, or why not (-EBUSY, an interruption). Every 0 is followed by reader_leave(). */
 int reader_enter(struct weir_reader *reader);
 void reader_leave(struct weir_reader *reader);
+void reader_drop_lent(struct weir_reader *reader); /* what the last read has lent */
 /* Waits until `in` holds `wanted` bytes or nothing more comes: 0, or why not. */
 int reader_wait(struct weir_reader *reader, size_t wanted);
 

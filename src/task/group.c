@@ -13,7 +13,8 @@ static struct list *tasks_of(struct weir_group *group)
 
 PUBLIC void weir_group_cancel(struct weir_group *group)
 {
-    for (struct list_node *node = tasks_of(group)->first; node != NULL; node = node->next)
+    const struct list *tasks = tasks_of(group);
+    for (struct list_node *node = list_first(tasks); node != NULL; node = list_next(tasks, node))
         task_cancel(container_of(node, struct weir_task, group_node));
 }
 

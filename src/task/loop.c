@@ -67,12 +67,12 @@ static int64_t patience(struct weir_loop *loop)
 
 static void run_ready(struct weir_loop *loop)
 {
-    struct list_node *last = loop->ready.last; /* who becomes ready now, has the next turn */
+    struct list_node *last = list_last(&loop->ready); /* who becomes ready now, has the next turn */
     for (struct list_node *node = NULL; node != last;) {
         node = list_take_first(&loop->ready);
-        if (node->next != NULL) { /* with a thousand tasks its stack is in no near cache */
-            const char *top =
-                container_of(node->next, struct weir_task, node)->context.stack_pointer;
+        struct list_node *next = list_first(&loop->ready);
+        if (next != NULL) { /* with a thousand tasks its stack is in no near cache */
+            const char *top = container_of(next, struct weir_task, node)->context.stack_pointer;
             prefetch(top);
             prefetch(top + 64);
             prefetch(top + 128);
@@ -109,8 +109,8 @@ static void give_up_all(struct weir_timer *timer)
 {
     struct weir_loop *loop = loop_this();
     struct list_node *next;
-    for (struct list_node *node = loop->lingering.first; node != NULL; node = next) {
-        next = node->next;
+    for (struct list_node *node = list_first(&loop->lingering); node != NULL; node = next) {
+        next = list_next(&loop->lingering, node);
         struct lingering *lingering = container_of(node, struct lingering, node);
         lingering->give_up(lingering);
     }

@@ -172,8 +172,9 @@ void wait_wake(struct wait *wait, int result)
 
 void wait_wake_all(struct list *waits, int result)
 {
-    while (!list_is_empty(waits))
-        wait_wake(container_of(waits->first, struct wait, node), result);
+    struct list_node *node;
+    while ((node = list_first(waits)) != NULL)
+        wait_wake(container_of(node, struct wait, node), result);
 }
 
 struct deadline {

@@ -24,7 +24,8 @@ static void forget(struct sessions *sessions, struct session *session)
 
 static struct session *find(const struct sessions *sessions, const char *peer)
 {
-    for (struct list_node *node = sessions->all.first; node != NULL; node = node->next) {
+    for (struct list_node *node = list_first(&sessions->all); node != NULL;
+         node = list_next(&sessions->all, node)) {
         struct session *session = container_of(node, struct session, node);
         if (strcmp(session->peer, peer) == 0)
             return session;
@@ -46,7 +47,7 @@ void session_keep(struct sessions *sessions, const char *peer, WOLFSSL_SESSION *
         (struct session){ .peer = copy, .size = (size_t)wolfSSL_i2d_SSL_SESSION(wolf, &end) };
     struct session *former = find(sessions, peer);
     if (former == NULL && sessions->count == LIMIT_TLS_SESSIONS)
-        former = container_of(sessions->all.first, struct session, node);
+        former = container_of(list_first(&sessions->all), struct session, node);
     if (former != NULL)
         forget(sessions, former);
     list_append(&sessions->all, &session->node);
@@ -67,5 +68,5 @@ WOLFSSL_SESSION *session_take(struct sessions *sessions, const char *peer)
 void sessions_free(struct sessions *sessions)
 {
     while (!list_is_empty(&sessions->all))
-        forget(sessions, container_of(sessions->all.first, struct session, node));
+        forget(sessions, container_of(list_first(&sessions->all), struct session, node));
 }

@@ -84,28 +84,36 @@ int address_of_path(const char *path, struct sockaddr_un *ret_address, socklen_t
     return 0;
 }
 
-void name_open(struct name *name, int fd, bool peer)
+static void look_up(struct names *names, int fd, enum name which)
 {
     struct sockaddr_storage address;
     struct sockaddr *generic = (struct sockaddr *)&address;
     socklen_t length;
-    *name = (struct name){ 0 };
-    if (sys_socket_name(fd, peer, &address, &length) < 0)
-        name->text = strdup("");
-    else if (length <= sizeof name->inet && generic->sa_family != AF_UNIX)
-        memcpy(&name->inet, &address, length);
+    if (sys_socket_name(fd, which == NAME_PEER, &address, &length) < 0)
+        names->texts[which] = strdup("");
+    else if (length <= sizeof names->inet[which] && generic->sa_family != AF_UNIX)
+        memcpy(&names->inet[which], &address, length);
     else
-        name->text = address_text(generic, length);
+        names->texts[which] = address_text(generic, length);
 }
 
-void name_close(struct name *name)
+void names_open(struct names *names, int fd)
 {
-    free(name->text);
+    *names = (struct names){ 0 };
+    look_up(names, fd, NAME_PEER);
+    look_up(names, fd, NAME_OWN);
 }
 
-const char *name_text(struct name *name)
+void names_close(struct names *names)
 {
-    if (name->text == NULL && name->inet.any.sa_family != AF_UNSPEC)
-        name->text = address_text(&name->inet.any, sizeof name->inet);
-    return name->text;
+    free(names->texts[NAME_PEER]);
+    free(names->texts[NAME_OWN]);
+}
+
+const char *names_text(struct names *names, enum name which)
+{
+    const union inet *inet = &names->inet[which];
+    if (names->texts[which] == NULL && inet->any.sa_family != AF_UNSPEC)
+        names->texts[which] = address_text(&inet->any, sizeof *inet);
+    return names->texts[which];
 }

@@ -7,20 +7,22 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* The name of one end of a socket, as it was when asked for; its text is made when first wanted. */
-struct name {
-    char *text;
-    union {
+enum name { NAME_PEER, NAME_OWN, NAMES };
+
+/* The names of both ends of a socket, as they were at the beginning; a text is made when first
+ * wanted. */
+struct names {
+    char *texts[NAMES];
+    union inet {
         struct sockaddr any;
         struct sockaddr_in v4;
         struct sockaddr_in6 v6;
-    } inet;
+    } inet[NAMES];
 };
 
-/* That of the peer, or our own. What the kernel does not tell has no text. */
-void name_open(struct name *name, int fd, bool peer);
-void name_close(struct name *name);
-const char *name_text(struct name *name); /* NULL if there is none */
+void names_open(struct names *names, int fd);
+void names_close(struct names *names);
+const char *names_text(struct names *names, enum name which); /* NULL without memory */
 
 /* "127.0.0.1:80", "[::1]:80", a path, "@abstract", "" for an unnamed Unix socket: the caller frees
  * it. NULL without memory, or for another family. */

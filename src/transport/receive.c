@@ -14,6 +14,12 @@ static bool is_wanted(const struct socket *socket)
     return socket->state == SOCKET_OPEN && socket->transport.receiving && !socket->ended;
 }
 
+/* That the receive in flight fills. */
+static struct buffers *buffers_of(const struct socket *socket)
+{
+    return pool_buffers(&socket->loop->pool, socket->filling_large);
+}
+
 static void arm(struct socket *socket)
 {
     struct ring *ring = &socket->loop->ring;
@@ -22,12 +28,12 @@ static void arm(struct socket *socket)
         ring_park(ring, &socket->parked);
         return;
     }
-    socket->buffers = pool_buffers(&socket->loop->pool, socket->large);
+    socket->filling_large = socket->large;
     sqe->opcode = IORING_OP_RECV;
     sqe->fd = socket->fd;
     sqe->ioprio = IORING_RECV_MULTISHOT;
     sqe->flags = IOSQE_BUFFER_SELECT;
-    sqe->buf_group = socket->buffers->group;
+    sqe->buf_group = buffers_of(socket)->group;
     socket->receiving = true;
     socket->cancelling = false;
 }
@@ -56,9 +62,9 @@ void receive_move(struct socket *socket)
 static void choose_size(struct socket *socket, size_t size)
 {
     struct pool *pool = &socket->loop->pool;
-    if (pool->large.count == 0 || socket->buffers != pool_buffers(pool, socket->large))
+    if (pool->large.count == 0 || socket->filling_large != socket->large)
         return; /* no choice, or the last one has not taken effect yet */
-    bool fits_other = socket->large ? size <= LIMIT_SMALL : size == socket->buffers->size;
+    bool fits_other = socket->large ? size <= LIMIT_SMALL : size == pool->small.size;
     socket->streak = fits_other ? socket->streak + 1 : 0;
     if (socket->streak < STREAK)
         return;
@@ -71,7 +77,7 @@ static void choose_size(struct socket *socket, size_t size)
 static void filled(struct socket *socket, size_t size, unsigned flags)
 {
     struct transport *transport = &socket->transport;
-    struct weir_segment *segment = buffers_filled(socket->buffers, flags, size);
+    struct weir_segment *segment = buffers_filled(buffers_of(socket), flags, size);
     metrics.bytes_read += size;
     if (segment == NULL)
         socket_fail(socket, -ENOMEM);
@@ -96,7 +102,7 @@ static void received(struct op *op, int result, unsigned flags)
             socket->transport.events->ended(socket->transport.user);
     } else if (result == -ENOBUFS) {
         if (is_wanted(socket))
-            buffers_starve(socket->buffers, &socket->starved);
+            buffers_starve(buffers_of(socket), &socket->starved);
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         socket_fail(socket, result);
     }

@@ -167,9 +167,9 @@ static bool op_recall(struct transport *transport)
 static const char *op_extra_info(struct transport *transport, const char *name)
 {
     if (strcmp(name, "peername") == 0)
-        return name_text(&socket_of(transport)->peer_name);
+        return names_text(&socket_of(transport)->names, NAME_PEER);
     if (strcmp(name, "sockname") == 0)
-        return name_text(&socket_of(transport)->own_name);
+        return names_text(&socket_of(transport)->names, NAME_OWN);
     return NULL;
 }
 
@@ -181,9 +181,7 @@ static int op_fileno(const struct transport *transport)
 
 static void op_free(struct transport *transport)
 {
-    struct socket *socket = socket_of(transport);
-    name_close(&socket->peer_name);
-    name_close(&socket->own_name);
+    names_close(&socket_of(transport)->names);
 }
 
 /* ---- The beginning --------------------------------------------------------------------------- */
@@ -213,8 +211,7 @@ void socket_open(struct socket *socket, struct weir_loop *loop, int fd)
         .close = { close_completed },
         .parked = { .retry = retry },
     };
-    name_open(&socket->peer_name, fd, true);
-    name_open(&socket->own_name, fd, false);
+    names_open(&socket->names, fd);
     note_owned(loop, fd);
     receive_open(socket);
     send_open(socket);

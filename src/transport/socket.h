@@ -22,39 +22,39 @@ enum socket_state {
     SOCKET_CLOSED,
 };
 
+/* What every message touches comes first, and lies together. */
 struct socket {
     struct transport transport;
     struct weir_loop *loop;
     int fd;
-    enum socket_state state;
     int error; /* why it is lost */
+
+    struct op receive, send;
+    enum socket_state state : 8;
+    uint8_t streak;      /* completions in a row that speak for the other size of buffers */
+    bool large;          /* it fills the small buffers: give it large ones */
+    bool filling_large;  /* the receive in flight fills them */
+    bool receiving;      /* a receive is in flight */
+    bool cancelling;     /* and is being cancelled */
+    bool ended;          /* nothing more comes */
     bool told_lost;
-
-    struct op receive;
-    struct pool_waiter starved;
-    struct buffers *buffers; /* that the receive in flight fills */
-    bool receiving;          /* a receive is in flight */
-    bool cancelling;         /* and is being cancelled */
-    bool ended;              /* nothing more comes */
-    bool large;              /* it fills the small buffers: give it large ones */
-    uint8_t streak;          /* completions in a row that speak for the other size */
-
-    struct op send;
+    uint8_t links;       /* sends in flight */
+    uint8_t links_done;
+    bool recall;         /* what is in flight is to come back, to be sent again or dropped */
+    bool recalled;       /* and its cancelling is queued */
+    bool finish;         /* our direction is to be ended */
+    bool finished;       /* and has been */
+    bool close_linked;   /* to the sends in flight */
+    bool abandoned;      /* those are to be given up */
     struct deferred flush;
     uint32_t link_sizes[LIMIT_LINKS]; /* of the sends in flight, first to last */
-    uint8_t links, links_done;
     int send_error;
-    bool recall;           /* what is in flight is to come back, to be sent again or dropped */
-    bool recalled;         /* and its cancelling is queued */
-    bool finish, finished; /* our direction: to be ended, has been */
-
-    struct op close;
-    bool close_linked; /* to the sends in flight */
-    bool abandoned;    /* those are to be given up */
-
-    struct ring_waiter parked;      /* for a slot */
     struct ring_waiter parked_send; /* for a slot to send */
-    struct name peer_name, own_name;
+
+    struct ring_waiter parked; /* for a slot */
+    struct pool_waiter starved;
+    struct op close;
+    struct names names;
 };
 
 /* `fd` is a connected stream socket, blocking, and owned from here on. Nothing is received
