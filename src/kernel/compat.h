@@ -10,6 +10,11 @@
 #define IORING_SETUP_NO_SQARRAY (1U << 16) /* 6.6 */
 #endif
 
+#ifndef IORING_FEAT_NO_IOWAIT /* 6.15 */
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
+#define IORING_ENTER_NO_IOWAIT (1U << 7)
+#endif
+
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* 6.13 */
 #endif

@@ -96,6 +96,8 @@ int ring_open(struct ring *ring, unsigned entries)
         return -ENOMEM;
     }
     ring->enter_flags = IORING_ENTER_GETEVENTS;
+    if (ring->uring.features & IORING_FEAT_NO_IOWAIT) /* else an idle server looks busy with disks */
+        ring->enter_flags |= IORING_ENTER_NO_IOWAIT;
     register_fd(ring);
     unsigned slots = *ring->uring.sq.kring_entries;
     ring->reserve = slots / 4 < 16 ? slots / 4 : 16;
