@@ -96,7 +96,8 @@ int ring_open(struct ring *ring, unsigned entries)
         return -ENOMEM;
     }
     ring->enter_flags = IORING_ENTER_GETEVENTS;
-    if (ring->uring.features & IORING_FEAT_NO_IOWAIT) /* else an idle server looks busy with disks */
+    if (ring->uring.features &
+        IORING_FEAT_NO_IOWAIT) /* else an idle server looks busy with disks */
         ring->enter_flags |= IORING_ENTER_NO_IOWAIT;
     register_fd(ring);
     unsigned slots = *ring->uring.sq.kring_entries;
@@ -166,6 +167,11 @@ void ring_park_send(struct ring *ring, struct ring_waiter *waiter)
         list_append(&ring->writers, &waiter->node);
         metrics.sq_pressure++;
     }
+}
+
+bool ring_is_quiet(const struct ring *ring)
+{
+    return ring->tail == *ring->uring.sq.khead && list_is_empty(&ring->writers);
 }
 
 void *ring_scratch(struct ring *ring, size_t size)

@@ -53,6 +53,9 @@ void ring_park(struct ring *ring, struct ring_waiter *waiter);
 unsigned ring_send_room(const struct ring *ring);
 void ring_park_send(struct ring *ring, struct ring_waiter *waiter);
 
+/* Whether the next turn has nothing to submit. */
+bool ring_is_quiet(const struct ring *ring);
+
 /* Memory that the kernel reads when it takes the slots, valid until then. NULL if none is left:
  * treat it as having no slot. */
 void *ring_scratch(struct ring *ring, size_t size);

@@ -1,6 +1,10 @@
 /* The receiving direction: one multishot receive, filled from the loop's pool. It is armed again by
  * one rule: when it ends (no F_MORE) it is not armed, and whether to arm it follows from what is
- * wanted, never from the errno. */
+ * wanted, never from the errno.
+ *
+ * The first receive takes one message only: a connection that is closed after a request has none to
+ * be cancelled then. What has brought something is armed again at the turn's end, for the same
+ * reason. */
 #include <errno.h>
 
 #include "base/macros.h"
@@ -31,7 +35,7 @@ static void arm(struct socket *socket)
     socket->filling_large = socket->large;
     sqe->opcode = IORING_OP_RECV;
     sqe->fd = socket->fd;
-    sqe->ioprio = IORING_RECV_MULTISHOT;
+    sqe->ioprio = socket->lasting ? IORING_RECV_MULTISHOT : 0;
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = buffers_of(socket)->group;
     socket->receiving = true;
@@ -79,6 +83,7 @@ static void filled(struct socket *socket, size_t size, unsigned flags)
     struct transport *transport = &socket->transport;
     struct weir_segment *segment = buffers_filled(buffers_of(socket), flags, size);
     metrics.bytes_read += size;
+    socket->lasting = true;
     if (segment == NULL)
         socket_fail(socket, -ENOMEM);
     else if (socket->state != SOCKET_OPEN)
@@ -106,8 +111,10 @@ static void received(struct op *op, int result, unsigned flags)
     } else if (result != -ECANCELED && result != -EINTR && result != -EAGAIN) {
         socket_fail(socket, result);
     }
-    if (!more || socket->state != SOCKET_OPEN)
+    if (socket->state != SOCKET_OPEN || (!more && result <= 0))
         socket_move(socket);
+    else if (!more)
+        loop_defer(socket->loop, &socket->flush);
 }
 
 static void fed(struct pool_waiter *waiter)

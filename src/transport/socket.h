@@ -31,25 +31,26 @@ struct socket {
 
     struct op receive, send;
     enum socket_state state : 8;
-    uint8_t streak;      /* completions in a row that speak for the other size of buffers */
-    bool large;          /* it fills the small buffers: give it large ones */
-    bool filling_large;  /* the receive in flight fills them */
-    bool receiving;      /* a receive is in flight */
-    bool cancelling;     /* and is being cancelled */
-    bool ended;          /* nothing more comes */
+    uint8_t streak;     /* completions in a row that speak for the other size of buffers */
+    bool large;         /* it fills the small buffers: give it large ones */
+    bool filling_large; /* the receive in flight fills them */
+    bool receiving;     /* a receive is in flight */
+    bool cancelling;    /* and is being cancelled */
+    bool lasting;       /* it has received before */
+    bool ended;         /* nothing more comes */
     bool told_lost;
-    uint8_t links;       /* sends in flight */
+    uint8_t links; /* sends in flight */
     uint8_t links_done;
-    bool recall;         /* what is in flight is to come back, to be sent again or dropped */
-    bool recalled;       /* and its cancelling is queued */
-    bool finish;         /* our direction is to be ended */
-    bool finished;       /* and has been */
-    bool close_linked;   /* to the sends in flight */
-    bool abandoned;      /* those are to be given up */
-    struct deferred flush;
-    uint32_t link_sizes[LIMIT_LINKS]; /* of the sends in flight, first to last */
+    bool recall;       /* what is in flight is to come back, to be sent again or dropped */
+    bool recalled;     /* and its cancelling is queued */
+    bool finish;       /* our direction is to be ended */
+    bool finished;     /* and has been */
+    bool close_linked; /* to the sends in flight */
+    bool abandoned;    /* those are to be given up */
     int send_error;
-    struct ring_waiter parked_send; /* for a slot to send */
+    struct deferred flush;            /* what is to be done at the turn's end */
+    uint32_t link_sizes[LIMIT_LINKS]; /* of the sends in flight, first to last */
+    struct ring_waiter parked_send;   /* for a slot to send */
 
     struct ring_waiter parked; /* for a slot */
     struct pool_waiter starved;
