@@ -447,10 +447,13 @@ int weir_server_wait_closed(struct weir_server *server);
  * finished within the grace. */
 int weir_server_shutdown(struct weir_server *server, weir_duration grace);
 
-/* Parks a stream that waits for its peer: it stays open, without a task and so without a stack. When
- * something comes (or has come already), or nothing more will, `handler` is called, once, in a task
- * of its own, which owns the stream. The last thing that a task does with a stream: it is not the
- * caller's any more. The loop runs on meanwhile. -EBUSY while a task waits in a function of it. */
+/* Parks a stream that waits for its peer: it stays open, without a task, so without a stack. When
+ * something comes, or nothing more will, `handler` is called, once, in a task of its own, which
+ * owns the stream; at once, if unread data or the end is there already: so read all that is there,
+ * and do not park after the end. It is the last thing that a task does with a stream, which is not
+ * the caller's any more unless this fails: -EBUSY while a task waits in a function of it or it is
+ * parked already, -EINVAL without a handler, -ENOMEM. The loop runs on while it has parked streams.
+ * Without memory for the task when news come, the stream is aborted and the handler not called. */
 int weir_park(struct weir_writer *writer, weir_client_connected_fn *handler, void *argument);
 
 /* ---- Forwarding ------------------------------------------------------------------------------ */

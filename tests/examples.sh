@@ -244,6 +244,38 @@ chat() {
     fi
 }
 
+# An idle client between two others; bash opens its socket, and leaves a line unfinished.
+parked() {
+    serve parked_echo "$examples/parked_echo" 0 || return
+    client parked_client "$examples/echo_client" "$port" 'Hello weir!' &&
+        expect 'parked_echo sends a line back' "$scratch/parked_client" 'Received: Hello weir!'
+    expect 'parked_echo hears a client leave' "$scratch/parked_echo" \
+        '127\.0\.0\.1:[0-9]+ left, lines: 1'
+    if ! command -v bash >/dev/null; then
+        skip 'parked_echo resumes a client, and ends with one' 'there is no bash'
+        return
+    fi
+    bash -c "exec 3<>/dev/tcp/127.0.0.1/$port
+        printf 'one\ntwo\nthr' >&3; read -r a <&3; read -r b <&3; sleep 0.1
+        printf 'ee\n' >&3; read -r c <&3; sleep 0.1; printf 'four\n' >&3; read -r d <&3
+        echo \"\$a \$b \$c \$d\"; exec cat <&3" >"$scratch/idle" &
+    children="$children $!"
+    expect 'parked_echo resumes a client' "$scratch/idle" 'one two three four'
+    client parked_other "$examples/echo_client" "$port" 'Hello again!' &&
+        expect 'parked_echo serves others meanwhile' "$scratch/parked_other" \
+            'Received: Hello again!'
+    sleep 0.2
+    kill -TERM "$pid"
+    expect 'parked_echo holds the idle client parked' "$scratch/parked_echo" 'parked clients: 1'
+    expect 'parked_echo hears it once more at the end' "$scratch/parked_echo" \
+        '127\.0\.0\.1:[0-9]+ left, lines: 4'
+    if wait "$pid"; then
+        ok 'parked_echo ends in order'
+    else
+        not_ok 'parked_echo ends in order' "$(head -c 500 "$scratch/parked_echo" | tr '\n' '|')"
+    fi
+}
+
 # resident PID: its memory in KiB.
 resident() {
     awk '/^VmRSS/ { print $2 }' "/proc/$1/status"
@@ -312,6 +344,7 @@ http
 tls
 chat
 slow_chat
+parked
 alone
 
 echo "$passed passed, $failed failed, $skipped skipped"

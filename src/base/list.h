@@ -1,5 +1,5 @@
-/* An intrusive doubly linked list: a ring of nodes through the list's own. A zeroed list is empty, a
- * zeroed node is in none. A node can leave without knowing which list it is in. */
+/* An intrusive doubly linked list: a ring of nodes through the list's own. A zeroed list is empty,
+ * a zeroed node is in none. A node can leave without knowing which list it is in. */
 #ifndef WEIR_BASE_LIST_H
 #define WEIR_BASE_LIST_H
 

@@ -67,8 +67,8 @@ static void secure_client(struct client *client)
 
 static void start_client(struct weir_server *server, int fd)
 {
-    struct client *client = (struct client *)stream_new(
-        server->loop, fd, server->options.limit, sizeof *client, &server->clients);
+    struct client *client = (struct client *)stream_new(server->loop, fd, server->options.limit,
+                                                        sizeof *client, &server->clients);
     if (client == NULL) {
         sys_close(fd);
         return;
@@ -337,12 +337,6 @@ PUBLIC int weir_server_wait_closed(struct weir_server *server)
     return rc;
 }
 
-static void close_parked(struct stream *stream)
-{
-    if (stream->start == START_NEWS)
-        stream_close(stream);
-}
-
 static void cancel_handler(struct stream *stream)
 {
     if (stream->task != NULL)
@@ -356,7 +350,7 @@ PUBLIC int weir_server_shutdown(struct weir_server *server, weir_duration grace)
     struct weir_loop *loop = server->loop;
     server->inside++;
     weir_server_close(server);
-    for_each_client(server, close_parked);
+    for_each_client(server, stream_leave_when_parked);
     int rc = wait_until_gone(server, loop_deadline(loop, grace));
     bool late = rc == -ETIME;
     if (late) {

@@ -11,6 +11,7 @@
 static int run_handler(void *argument)
 {
     struct stream *stream = argument;
+    stream->start = START_NEVER;
     stream->handler(&stream->reader, &stream->writer, stream->argument);
     stream = task_current()->argument;
     if (stream != NULL)
@@ -25,21 +26,54 @@ void stream_forget_handler(struct stream *stream)
     stream->task = NULL;
 }
 
+static int start_task(struct stream *stream)
+{
+    struct weir_task *task = task_start(stream->socket.loop, run_handler, stream);
+    if (task == NULL)
+        return -ENOMEM;
+    stream_forget_handler(stream);
+    task_disown(&stream->owned);
+    stream->task = task;
+    stream->start = START_SOON;
+    stream->released = false;
+    stream_own(stream, task);
+    return 0;
+}
+
+static void unpark(struct stream *stream)
+{
+    stream->start = START_NEVER;
+    stream->reader.busy = false;
+    stream->socket.loop->tasks--;
+    metrics.streams_parked--;
+}
+
 void stream_start_handler(struct stream *stream)
 {
-    struct weir_loop *loop = stream->socket.loop;
-    if (stream->start == START_NEWS) {
-        loop->tasks--;
-        metrics.streams_parked--;
-    }
+    if (stream->start == START_NEWS)
+        unpark(stream);
     stream->start = START_NEVER;
-    stream->task = task_start(loop, run_handler, stream);
-    if (stream->task != NULL) {
-        stream->released = false;
-        stream_own(stream, stream->task);
-    } else {
+    if (start_task(stream) < 0)
         stream_abort(stream);
-    }
+}
+
+/* Nobody reads it meanwhile: the news are the handler's. */
+static void park(struct stream *stream)
+{
+    stream_forget_handler(stream);
+    task_disown(&stream->owned);
+    stream->released = true;
+    stream->start = START_NEWS;
+    stream->reader.busy = true;
+    stream->socket.loop->tasks++;
+    metrics.streams_parked++;
+}
+
+void stream_leave_when_parked(struct stream *stream)
+{
+    stream->leaving = true;
+    if (stream->start == START_NEWS)
+        stream_close(stream);
 }
 
 PUBLIC int weir_park(struct weir_writer *writer, weir_client_connected_fn *handler, void *argument)
@@ -51,16 +85,15 @@ PUBLIC int weir_park(struct weir_writer *writer, weir_client_connected_fn *handl
         return -EPERM;
     if (stream->inside > 0 || stream->start != START_NEVER)
         return -EBUSY;
-    stream_forget_handler(stream);
-    task_disown(&stream->owned);
+    if (stream->leaving)
+        stream_close(stream);
+    else
+        weir_resume_reading(&stream->reader);
     reader_drop_lent(&stream->reader);
-    stream->released = true;
     stream->handler = handler;
     stream->argument = argument;
-    stream->start = START_NEWS;
-    stream->socket.loop->tasks++;
-    metrics.streams_parked++;
     if (stream->reader.in.size > 0 || stream->reader.ended)
-        stream_start_handler(stream);
+        return start_task(stream);
+    park(stream);
     return 0;
 }

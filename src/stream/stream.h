@@ -41,6 +41,7 @@ enum stream_start {
     START_NEVER,
     START_SECURED, /* when the TLS handshake has succeeded */
     START_NEWS,    /* parked: when something comes, or nothing more will */
+    START_SOON,    /* its task is ready, and has not run yet */
 };
 
 /* What every message touches comes first. */
@@ -53,6 +54,7 @@ struct stream {
     enum stream_start start : 8;
     bool closing, aborted, lost, closed;
     bool released;        /* nobody will end it any more */
+    bool leaving;         /* its server shuts down: parking closes it */
     struct socket socket; /* the lowest */
 
     struct task_owned owned;             /* by the task that must end it */
@@ -101,6 +103,7 @@ static inline struct stream *stream_of_writer(const struct weir_writer *writer)
 
 /* handler.c */
 void stream_start_handler(struct stream *stream); /* in a task that owns the stream */
+void stream_leave_when_parked(struct stream *stream);
 void stream_forget_handler(struct stream *stream);
 
 /* reader.c */
