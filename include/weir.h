@@ -147,13 +147,8 @@ int weir_wait_for(weir_duration limit, weir_task_fn *run, void *argument);
  *     ssize_t n = weir_timeout_stop(&timeout, weir_readline(reader, &line));
  * The stop returns `result`, so that it can wrap the call; what ended by an inner deadline leaves
  * the outer ones untouched. */
-struct weir_timer {
-    int64_t deadline_;
-    struct weir_timer *child_, *next_, *previous_;
-    void (*fire_)(struct weir_timer *timer);
-};
 struct weir_timeout {
-    struct weir_timer timer_;
+    int64_t deadline_;
     void *task_;
     struct weir_timeout *outer_;
     bool fired_;

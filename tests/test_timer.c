@@ -8,14 +8,14 @@
 
 enum { TIMERS = 2000, ROUNDS = 50 };
 
-static struct weir_timer all[TIMERS];
+static struct timer all[TIMERS];
 static int64_t last_fired;
 static int fired;
 
-static void fire(struct weir_timer *timer)
+static void fire(struct timer *timer)
 {
-    cr_assert(ge(i64, timer->deadline_, last_fired));
-    last_fired = timer->deadline_;
+    cr_assert(ge(i64, timer->deadline, last_fired));
+    last_fired = timer->deadline;
     fired++;
 }
 
@@ -48,7 +48,7 @@ Test(timer, fires_in_order, .timeout = 20)
         }
         timers_fire(&timers, 500);
         cr_assert(le(i64, last_fired, 500));
-        cr_assert(timers.first == NULL || timers.first->deadline_ > 500);
+        cr_assert(timers.first == NULL || timers.first->deadline > 500);
         timers_fire(&timers, 1000);
         cr_assert(eq(int, fired, started - stopped));
         cr_assert(eq(ptr, timers.first, NULL));

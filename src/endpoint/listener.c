@@ -16,7 +16,7 @@ static bool is_wanted(const struct listener *listener)
 {
     const struct weir_server *server = listener->server;
     return server->serving && server->open < server->options.max_connections &&
-           listener->backoff.previous_ == NULL;
+           listener->backoff.previous == NULL;
 }
 
 /* How many more may come in before a cancelled multishot accept has surely ended. */
@@ -84,7 +84,7 @@ void listener_move(struct listener *listener)
 
 /* ---- When no fd can be had ------------------------------------------------------------------- */
 
-static void backed_off(struct weir_timer *timer)
+static void backed_off(struct timer *timer)
 {
     listener_move(container_of(timer, struct listener, backoff));
 }
@@ -113,7 +113,7 @@ static void back_off(struct listener *listener)
 
 void listener_retry(struct listener *listener)
 {
-    if (listener->backoff.previous_ == NULL)
+    if (listener->backoff.previous == NULL)
         return;
     timer_stop(&listener->server->loop->timers, &listener->backoff);
     listener_move(listener);

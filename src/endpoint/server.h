@@ -18,8 +18,8 @@ struct listener {
     bool multishot;             /* and it is of that kind */
     bool shared;                /* others listen on the same socket */
     struct ring_waiter parked;
-    struct weir_timer backoff; /* while no fd can be had */
-    int64_t delay;             /* of the next one, ns */
+    struct timer backoff; /* while no fd can be had */
+    int64_t delay;        /* of the next one, ns */
     uint16_t port;
     char *name; /* as weir_server_sockname() words it */
     char *path; /* to unlink, if it is still that file; or NULL */

@@ -345,7 +345,8 @@ ssize_t chain_find(const struct chain *chain, size_t from, size_t until, const c
                 break;
             at = (size_t)(hit - piece->data) + 1;
             bool within = at >= length;
-            if (within ? memcmp(hit + 1 - length, needle, length) == 0
+            const char *begin = hit + 1 - length; /* if within */
+            if (within ? *begin == *needle && memcmp(begin, needle, length) == 0
                        : equals_at(chain, base + at - length, needle, length))
                 return (ssize_t)(base + at);
         }

@@ -61,7 +61,7 @@ static int64_t patience(struct weir_loop *loop)
         return 0;
     if (loop->timers.first == NULL)
         return -1;
-    int64_t left = loop->timers.first->deadline_ - sys_now(); /* the tasks have taken time */
+    int64_t left = loop->timers.first->deadline - sys_now(); /* the tasks have taken time */
     return left > 0 ? left : 0;
 }
 
@@ -105,7 +105,7 @@ static int turn(struct weir_loop *loop)
     return 0;
 }
 
-static void give_up_all(struct weir_timer *timer)
+static void give_up_all(struct timer *timer)
 {
     struct weir_loop *loop = loop_this();
     struct list_node *next;
@@ -122,12 +122,12 @@ static bool is_busy(struct weir_loop *loop)
 }
 
 /* The time runs while there is no task, from the beginning again if another one came in between. */
-static void limit_lingering(struct weir_loop *loop, struct weir_timer *limit)
+static void limit_lingering(struct weir_loop *loop, struct timer *limit)
 {
     if (loop->tasks > 0) {
         timer_stop(&loop->timers, limit);
-        *limit = (struct weir_timer){ 0 };
-    } else if (limit->fire_ == NULL) {
+        *limit = (struct timer){ 0 };
+    } else if (limit->fire == NULL) {
         timer_start(&loop->timers, limit, loop_deadline(loop, loop->linger), give_up_all);
     }
 }
@@ -144,7 +144,7 @@ int loop_run(struct weir_loop *loop, weir_task_fn *main, void *argument)
     int rc = task != NULL ? 0 : -ENOMEM;
     if (task != NULL)
         task->ended = keep_result;
-    struct weir_timer limit = { 0 };
+    struct timer limit = { 0 };
     while (rc == 0 && (is_busy(loop) || !list_is_empty(&loop->lingering))) {
         limit_lingering(loop, &limit);
         rc = turn(loop);

@@ -31,6 +31,7 @@ static void task_main(void *argument)
     context_entered(&task->loop->context);
     int result = task->run(task->argument);
     end_owned(task);
+    timer_stop(&task->loop->timers, &task->alarm);
     if (task->ended != NULL)
         task->ended(task, result);
     task->done = true;
@@ -178,11 +179,11 @@ void wait_wake_all(struct list *waits, int result)
 }
 
 struct deadline {
-    struct weir_timer timer;
+    struct timer timer;
     struct wait *wait;
 };
 
-static void wake_late(struct weir_timer *timer)
+static void wake_late(struct timer *timer)
 {
     wait_wake(container_of(timer, struct deadline, timer)->wait, -ETIME);
 }

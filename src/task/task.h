@@ -42,6 +42,7 @@ struct weir_task {
     struct list_node node;        /* among the loop's ready tasks */
     struct wait *wait;            /* what it waits for; NULL: it runs or is ready */
     struct weir_timeout *timeout; /* the innermost */
+    struct timer alarm;           /* not later than the first of them that has not fired */
     struct list owned;            /* task_owned */
     weir_task_fn *run;
     void *argument;

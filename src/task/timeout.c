@@ -18,11 +18,35 @@ PUBLIC int weir_sleep(weir_duration duration)
     return rc == -ETIME ? 0 : rc;
 }
 
-static void expire(struct weir_timer *timer)
+/* A timeout that is stopped leaves its task's alarm where it is, and one that starts seldom moves
+ * it: those that follow each other end later and later. So most never touch the loop's timers, which
+ * lie on other tasks' stacks. An alarm that nobody needs any more sounds once, for nothing. */
+static void sound(struct timer *alarm)
 {
-    struct weir_timeout *timeout = container_of(timer, struct weir_timeout, timer_);
-    timeout->fired_ = true;
-    task_interrupt(timeout->task_);
+    struct weir_task *task = container_of(alarm, struct weir_task, alarm);
+    int64_t now = loop_now(task->loop), next = INT64_MAX;
+    bool expired = false;
+    for (struct weir_timeout *scope = task->timeout; scope != NULL; scope = scope->outer_) {
+        if (scope->fired_)
+            continue;
+        if (scope->deadline_ <= now)
+            scope->fired_ = expired = true;
+        else if (scope->deadline_ < next)
+            next = scope->deadline_;
+    }
+    if (next < INT64_MAX)
+        timer_start(&task->loop->timers, alarm, next, sound);
+    if (expired)
+        task_interrupt(task);
+}
+
+static void set_alarm(struct weir_task *task, int64_t deadline)
+{
+    struct timers *timers = &task->loop->timers;
+    if (timer_is_running(&task->alarm) && task->alarm.deadline <= deadline)
+        return;
+    timer_stop(timers, &task->alarm);
+    timer_start(timers, &task->alarm, deadline, sound);
 }
 
 PUBLIC void weir_timeout_start(struct weir_timeout *timeout, weir_duration after)
@@ -33,11 +57,11 @@ PUBLIC void weir_timeout_start(struct weir_timeout *timeout, weir_duration after
         return;
     timeout->outer_ = task->timeout;
     task->timeout = timeout;
+    timeout->deadline_ = loop_deadline(task->loop, after);
     if (after <= 0)
         timeout->fired_ = true;
     else
-        timer_start(&task->loop->timers, &timeout->timer_, loop_deadline(task->loop, after),
-                    expire);
+        set_alarm(task, timeout->deadline_);
 }
 
 PUBLIC ssize_t weir_timeout_stop(struct weir_timeout *timeout, ssize_t result)
@@ -45,7 +69,6 @@ PUBLIC ssize_t weir_timeout_stop(struct weir_timeout *timeout, ssize_t result)
     struct weir_task *task = timeout->task_;
     if (task == NULL)
         return result;
-    timer_stop(&task->loop->timers, &timeout->timer_);
     task->timeout = timeout->outer_;
     return result;
 }

@@ -5,20 +5,30 @@
 #define WEIR_TASK_TIMER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
-#include <weir.h>
 
-/* struct weir_timer: its deadline in ns of CLOCK_MONOTONIC; its first child; its next sibling; its
- * previous sibling, or its parent if it is the first child, or itself at the top; whom to call. */
-struct timers {
-    struct weir_timer *first;
+struct timer {
+    int64_t deadline; /* ns of CLOCK_MONOTONIC */
+    struct timer *child, *next;
+    struct timer *previous; /* sibling; of a first child its parent; itself at the top; or NULL */
+    void (*fire)(struct timer *timer);
 };
 
-void timer_start(struct timers *timers, struct weir_timer *timer, int64_t deadline,
-                 void (*fire)(struct weir_timer *timer));
+struct timers {
+    struct timer *first;
+};
+
+static inline bool timer_is_running(const struct timer *timer)
+{
+    return timer->previous != NULL;
+}
+
+void timer_start(struct timers *timers, struct timer *timer, int64_t deadline,
+                 void (*fire)(struct timer *timer));
 
 /* Does nothing to one that has fired, or is zeroed. */
-void timer_stop(struct timers *timers, struct weir_timer *timer);
+void timer_stop(struct timers *timers, struct timer *timer);
 
 /* Stops and calls all whose deadline is not after `now`. */
 void timers_fire(struct timers *timers, int64_t now);

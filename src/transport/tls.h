@@ -43,7 +43,7 @@ struct tls {
     struct chain in;              /* records, not opened yet */
     struct weir_segment *packing; /* that small records are opened into, not in place */
     struct deferred deferred;
-    struct weir_timer timer; /* of the handshake, and of the end */
+    struct timer timer; /* of the handshake, and of the end */
     weir_duration shutdown_timeout;
 };
 

@@ -52,7 +52,7 @@ void tls_note_sent(struct tls *tls)
 }
 
 /* A peer that has ended TLS, but keeps its connection, has had all that it will take. */
-static void is_late(struct weir_timer *timer)
+static void is_late(struct timer *timer)
 {
     struct tls *tls = container_of(timer, struct tls, timer);
     if (tls->state == TLS_OPEN)
