@@ -398,6 +398,7 @@ struct weir_server_options {
     bool no_reuse_address;    /* reuse_address defaults to on */
     bool reuse_port;          /* on by itself where weir_run() has several threads */
     bool keep_alive;          /* SO_KEEPALIVE on every client */
+    bool start_parked;        /* clients begin parked: see weir_park() */
     bool no_start_serving;    /* start_serving=False: bound, but not listening yet */
     bool keep_socket_file;    /* cleanup_socket=False */
     unsigned max_connections; /* accept no more at a time; 0: what the fd limit allows */

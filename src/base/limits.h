@@ -15,6 +15,9 @@ enum {
     LIMIT_LINGER = 5,           /* s that closing streams may outlive the last task */
     LIMIT_ACCEPT_BACKOFF = 100, /* ms after EMFILE, doubling */
     LIMIT_ACCEPT_BACKOFF_MAX = 1000,
+    LIMIT_TRIM = 64,          /* stacks whose pages are given back at a time, */
+    LIMIT_TRIM_PAUSE = 10,    /* and ms until the next are; */
+    LIMIT_TRIM_IDLE = 1000,   /* ms that one has not been used by then */
     LIMIT_FDS_SPARED = 32,    /* fds that connections leave to the rest of the program */
     LIMIT_WORKERS = 8,        /* helper threads a loop, for blocking calls */
     LIMIT_WORKER_IDLE = 2,    /* s that an idle one waits for more work */

@@ -59,7 +59,7 @@ static void close_held(struct weir_server *server)
 static void secure_client(struct client *client)
 {
     struct secure_options wishes = server_secure_options(&client->server->options);
-    client->stream.start = START_SECURED;
+    client->stream.start = client->server->options.start_parked ? PARK_SECURED : START_SECURED;
     int rc = stream_secure(&client->stream, &wishes);
     if (rc < 0)
         stream_fail(&client->stream, rc);
@@ -81,6 +81,8 @@ static void start_client(struct weir_server *server, int fd)
     client->stream.released = true;
     if (server->options.tls != NULL)
         secure_client(client);
+    else if (server->options.start_parked)
+        stream_park(&client->stream);
     else
         stream_start_handler(&client->stream);
 }

@@ -81,6 +81,11 @@ void sys_unmap(void *memory, size_t size)
     munmap(memory, size);
 }
 
+void sys_discard(void *memory, size_t size)
+{
+    madvise(memory, size, MADV_DONTNEED);
+}
+
 /* Guards made by mprotect(), each of which costs two maps. */
 static _Atomic int64_t costly_guards;
 

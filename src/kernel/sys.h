@@ -24,6 +24,7 @@ void sys_ring_exit(struct io_uring *ring);
 /* Memory: pages that cost nothing until touched; NULL on failure. */
 void *sys_map(size_t size);
 void sys_unmap(void *memory, size_t size);
+void sys_discard(void *memory, size_t size); /* its pages: they read as zeros when next touched */
 /* Makes a page of a mapping fault. Without MADV_GUARD_INSTALL that splits the mapping in two, which
  * is done only while the process is far from vm.max_map_count: then it returns -ENOMEM. */
 int sys_guard(void *page, size_t size);

@@ -58,7 +58,7 @@ void stream_start_handler(struct stream *stream)
 }
 
 /* Nobody reads it meanwhile: the news are the handler's. */
-static void park(struct stream *stream)
+void stream_park(struct stream *stream)
 {
     stream_forget_handler(stream);
     task_disown(&stream->owned);
@@ -94,6 +94,6 @@ PUBLIC int weir_park(struct weir_writer *writer, weir_client_connected_fn *handl
     stream->argument = argument;
     if (stream->reader.in.size > 0 || stream->reader.ended)
         return start_task(stream);
-    park(stream);
+    stream_park(stream);
     return 0;
 }

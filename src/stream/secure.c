@@ -73,6 +73,8 @@ void secure_opened(struct stream *stream)
     wake(stream, 0);
     if (stream->start == START_SECURED)
         stream_start_handler(stream);
+    else if (stream->start == PARK_SECURED)
+        stream_park(stream);
 }
 
 void secure_lost(struct stream *stream)

@@ -40,6 +40,7 @@ struct weir_writer {
 enum stream_start {
     START_NEVER,
     START_SECURED, /* when the TLS handshake has succeeded */
+    PARK_SECURED,  /* parked then */
     START_NEWS,    /* parked: when something comes, or nothing more will */
     START_SOON,    /* its task is ready, and has not run yet */
 };
@@ -103,6 +104,7 @@ static inline struct stream *stream_of_writer(const struct weir_writer *writer)
 
 /* handler.c */
 void stream_start_handler(struct stream *stream); /* in a task that owns the stream */
+void stream_park(struct stream *stream);          /* until there is news, of which there is none */
 void stream_leave_when_parked(struct stream *stream);
 void stream_forget_handler(struct stream *stream);
 

@@ -43,6 +43,7 @@ struct weir_loop {
     struct pool pool;
     struct timers timers;
     struct stacks stacks;
+    struct timer trim;      /* of the stacks, while many are free */
     struct list ready;      /* weir_task */
     struct list deferred;   /* deferred */
     struct list lingering;  /* lingering */

@@ -57,6 +57,22 @@ struct weir_task *task_start(struct weir_loop *loop, weir_task_fn *run, void *ar
     return task;
 }
 
+static void trim(struct timer *timer);
+
+static void start_trimming(struct weir_loop *loop, int64_t milliseconds)
+{
+    int64_t deadline = loop_deadline(loop, milliseconds * WEIR_MILLISECOND);
+    timer_start(&loop->timers, &loop->trim, deadline, trim);
+}
+
+static void trim(struct timer *timer)
+{
+    struct weir_loop *loop = container_of(timer, struct weir_loop, trim);
+    bool more = stacks_trim(&loop->stacks);
+    if (stacks_are_many(&loop->stacks))
+        start_trimming(loop, more ? LIMIT_TRIM_PAUSE : LIMIT_TRIM_IDLE);
+}
+
 void task_resume(struct weir_task *task)
 {
     struct weir_loop *loop = task->loop;
@@ -70,6 +86,8 @@ void task_resume(struct weir_task *task)
         metrics.tasks_open--;
         context_close(&task->context);
         stack_give_back(&loop->stacks, &container_of(task, struct record, task)->stack);
+        if (unlikely(stacks_are_many(&loop->stacks)) && !timer_is_running(&loop->trim))
+            start_trimming(loop, LIMIT_TRIM_IDLE);
     }
 }
 
