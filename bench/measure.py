@@ -1,4 +1,7 @@
-"""What bench, syscalls and idle share: starting a server on a CPU, and reading what it costs."""
+"""What the benchmarks share: starting a server on a CPU, and reading what it costs.
+
+A server may be several processes: what it costs is what all of them cost.
+"""
 
 import json
 import os
@@ -51,6 +54,15 @@ def end_on_sigterm():
     signal.signal(signal.SIGTERM, interrupt)
 
 
+def process_clock(pid):
+    """The CPU time of a process in seconds, its ended threads included and exact to the nanosecond:
+    the clock that clock_getcpuclockid(3) names. 0 once the process has gone."""
+    try:
+        return time.clock_gettime(~pid << 3 | 2)
+    except OSError:
+        return 0
+
+
 def read_text(path):
     """The file's text; '' if it is gone, as files of threads and processes may be."""
     try:
@@ -65,11 +77,13 @@ class Server:
 
     def __init__(self, command, cpu):
         self.name = os.path.basename(command[0])
+        self.command = pinned(cpu, command)
         # To a file, not a pipe: nobody reads while it runs, and its last words stay.
         self.output = tempfile.TemporaryFile('w+')
-        self.process = subprocess.Popen(pinned(cpu, command), stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(self.command, stdin=subprocess.DEVNULL,
                                         stdout=self.output, stderr=subprocess.STDOUT)
         self.pid = self.process.pid
+        self.last_words = ''  # all that it said, once it has ended
         try:
             self.address = self._await_address()
         except BaseException:
@@ -111,32 +125,46 @@ class Server:
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
+        self.last_words = self._said()
         self.output.close()
 
-    def _tasks(self, file):
-        directory = f'/proc/{self.pid}/task'
+    @staticmethod
+    def _tasks_of(pid, file):
+        directory = f'/proc/{pid}/task'
         try:
             threads = os.listdir(directory)
         except OSError:
             threads = []
         return [read_text(f'{directory}/{thread}/{file}') for thread in threads]
 
+    def processes(self):
+        """The server's process, and all that it has started."""
+        found = [self.pid]
+        for pid in found:
+            children = ' '.join(self._tasks_of(pid, 'children'))
+            found += [int(child) for child in children.split()]
+        return found
+
     def cpu_seconds(self):
-        """User and system time so far. By thread it is exact to the nanosecond but misses threads
-        that have ended; by process it has them, in ticks. So the latter only where it says more."""
-        by_thread = sum(int(text.split()[0]) for text in self._tasks('schedstat') if text) / 1e9
-        fields = read_text(f'/proc/{self.pid}/stat').rpartition(')')[2].split()
-        by_process = (int(fields[11]) + int(fields[12])) / CLOCK_TICKS if fields else 0
-        return by_process if by_process > by_thread * 1.05 + 3 / CLOCK_TICKS else by_thread
+        """User and system time so far. Of processes that have ended what their parents waited for
+        counts, in ticks."""
+        used = 0
+        for pid in self.processes():
+            fields = read_text(f'/proc/{pid}/stat').rpartition(')')[2].split()
+            ended = (int(fields[13]) + int(fields[14])) / CLOCK_TICKS if fields else 0
+            used += process_clock(pid) + ended
+        return used
 
     def io_workers(self):
         """io-wq threads: operations that io_uring could not do without blocking. Must be none."""
-        return sum(name.startswith('iou-wrk') for name in self._tasks('comm'))
+        names = [name for pid in self.processes() for name in self._tasks_of(pid, 'comm')]
+        return sum(name.startswith('iou-wrk') for name in names)
 
     def pss_kib(self):
         """User memory; the kernel's share of a connection (sockets, requests) is not in it."""
-        found = re.search(r'^Pss:\s+(\d+) kB', read_text(f'/proc/{self.pid}/smaps_rollup'), re.M)
-        return int(found.group(1)) if found else 0
+        texts = [read_text(f'/proc/{pid}/smaps_rollup') for pid in self.processes()]
+        return sum(int(size) for text in texts
+                   for size in re.findall(r'^Pss:\s+(\d+) kB', text, re.M))
 
 
 def json_of_load(output, what):

@@ -1,9 +1,10 @@
-/* The common half of weir's command-line servers: TLS, listening, announcing, ending. */
+/* The common half of weir's command-line servers: TLS, listening, announcing, ending, metrics. */
 #include "cli.h"
 
 #include "options.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -93,6 +94,53 @@ static int watch_hangups(struct settings *settings)
         weir_event_set(&hangups.event);
     weir_group_cancel(&group);
     return weir_group_wait(&group);
+}
+
+/* ---- Metrics --------------------------------------------------------------------------------- */
+
+#define FIELD(name) #name, offsetof(struct weir_metrics, name)
+static const struct field {
+    const char *name;
+    size_t offset;
+} fields[] = {
+    { FIELD(tasks_started) },        { FIELD(switches) },       { FIELD(enters) },
+    { FIELD(submissions) },          { FIELD(completions) },    { FIELD(links) },
+    { FIELD(cq_overflows) },         { FIELD(sq_pressure) },    { FIELD(bytes_read) },
+    { FIELD(bytes_written) },        { FIELD(bytes_copied) },   { FIELD(buffers_received) },
+    { FIELD(buffers_missed) },       { FIELD(reads_paused) },   { FIELD(drains_waited) },
+    { FIELD(connections_accepted) }, { FIELD(accepts_failed) }, { FIELD(tls_handshakes) },
+    { FIELD(tls_resumed) },          { FIELD(tls_failures) },   { FIELD(tasks_open) },
+    { FIELD(streams_open) },         { FIELD(streams_parked) }, { FIELD(segments_open) },
+};
+enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
+_Static_assert(FIELD_COUNT == sizeof(struct weir_metrics) / sizeof(uint64_t),
+               "every field of struct weir_metrics is to be printed");
+
+static uint64_t *counter(struct weir_metrics *metrics, const struct field *field)
+{
+    return (uint64_t *)(void *)((char *)metrics + field->offset);
+}
+
+/* Each thread's counters can be had in that thread only, and while it runs. */
+static void add_metrics(struct settings *settings)
+{
+    struct weir_metrics metrics;
+    weir_get_metrics(&metrics);
+    flockfile(stdout);
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        *counter(&settings->metrics_sum, &fields[i]) += *counter(&metrics, &fields[i]);
+    settings->accepted[settings->threads_ended++] = metrics.connections_accepted;
+    funlockfile(stdout);
+}
+
+static void print_metrics(struct settings *settings)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        printf("%s\"%s\": %" PRIu64, i == 0 ? "{" : ", ", fields[i].name,
+               *counter(&settings->metrics_sum, &fields[i]));
+    for (unsigned i = 0; i < settings->threads_ended; i++)
+        printf("%s%" PRIu64, i == 0 ? ", \"accepted_by_thread\": [" : ", ", settings->accepted[i]);
+    printf("]}\n");
 }
 
 /* ---- Serving --------------------------------------------------------------------------------- */
@@ -207,6 +255,7 @@ static int serve(void *argument)
     weir_group_cancel(&group);
     weir_group_wait(&group);
     end_all(&listeners, signal_number < 0 ? 0 : settings->grace);
+    add_metrics(settings);
     return signal_number < 0 ? signal_number : 0;
 }
 
@@ -222,6 +271,8 @@ int cli_main(const struct cli_tool *tool, int argc, char **argv)
     int rc = weir_run(serve, &settings, &(struct weir_run_options){ .threads = settings.threads });
     if (rc < 0 && !settings.failure_told)
         fprintf(stderr, "%s: %s\n", tool->name, weir_strerror(rc));
+    if (rc == 0 && settings.metrics)
+        print_metrics(&settings);
     weir_tls_free(settings.tls);
     return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

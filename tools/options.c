@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum {
-    MAX_THREADS = 1024,
     MAX_GRACE = 86400, /* seconds */
     HELP_COLUMN = 24,
 };
@@ -107,10 +106,16 @@ static const char *parse_tls_min(struct settings *settings, const char *value)
     return newest || strcmp(value, "1.2") == 0 ? NULL : "1.2 or 1.3";
 }
 
+static const char *parse_metrics(struct settings *settings, const char *value)
+{
+    settings->metrics = true;
+    return value; /* it takes none */
+}
+
 static const struct option {
     const char *name;
-    const char *value; /* NULL: it takes none, and is cli_main()'s to obey */
-    parse_fn *parse;
+    const char *value; /* NULL: it takes none */
+    parse_fn *parse;   /* NULL: it prints something, and that is all */
     const char *help;
 } option_table[] = {
     { "--listen", "ADDRESS", parse_listen,
@@ -131,6 +136,10 @@ static const struct option {
       "let in only those that present a certificate by one of\n"
       "these authorities (PEM)" },
     { "--tls-min", "VERSION", parse_tls_min, "1.2 or 1.3 (1.2)" },
+    { "--metrics", NULL, parse_metrics,
+      "print the library's counters at the end, as a line of JSON:\n"
+      "weir.h's struct weir_metrics, summed over the threads,\n"
+      "and how many connections each thread has accepted" },
     { "--help", NULL, NULL, "print this, and exit" },
     { "--version", NULL, NULL, "print the version, and exit" },
 };
@@ -181,7 +190,7 @@ static int parse_option(struct settings *settings, char **argv, int *index)
         fprintf(stderr, "%s: %s takes no value (see --help)\n", tool, option->name);
         return 2;
     }
-    if (option->value == NULL) {
+    if (option->parse == NULL) {
         if (strcmp(option->name, "--help") == 0)
             print_help(settings->tool);
         else
@@ -189,9 +198,9 @@ static int parse_option(struct settings *settings, char **argv, int *index)
         return 0;
     }
 
-    if (value == NULL)
+    if (value == NULL && option->value != NULL)
         value = argv[++*index];
-    if (value == NULL) {
+    if (value == NULL && option->value != NULL) {
         fprintf(stderr, "%s: %s needs a value: %s %s (see --help)\n", tool, option->name,
                 option->name, option->value);
         return 2;
