@@ -1,8 +1,9 @@
-/* What the programs of the benchmark share: addresses, listening, options of the two raw servers,
- * their HTTP, the clock. In one header, so that each bench/NAME.c still is a program by itself. */
+/* What the programs of the benchmark share: addresses, listening, the servers' options and their
+ * HTTP, the clock. In one header, so that each bench/NAME.c still is a program by itself. */
 #ifndef BENCH_COMMON_H
 #define BENCH_COMMON_H
 
+#include <endian.h>
 #include <errno.h>
 #include <getopt.h>
 #include <netdb.h>
@@ -163,11 +164,40 @@ static inline unsigned raise_descriptor_limit(void)
     return (unsigned)limit.rlim_cur;
 }
 
-/* ---- The raw servers' command line, and their end -------------------------------------------- */
+/* ---- The servers' command line, and their end ------------------------------------------------ */
+
+enum server_mode {
+    MODE_ECHO = 1 << 0,
+    MODE_HTTP = 1 << 1,
+    MODE_HTTP_CLOSE = 1 << 2,
+    MODE_SINK = 1 << 3,
+    MODE_SOURCE = 1 << 4,
+    MODE_PROXY = 1 << 5,
+};
+
+static const struct {
+    enum server_mode mode;
+    const char *name, *what;
+} server_modes[] = {
+    { MODE_ECHO, "echo", "send back what comes" },
+    { MODE_HTTP, "http", "answer every request with the 13 bytes \"Hello, World!\"" },
+    { MODE_HTTP_CLOSE, "http-close", "answer one request with these, and close" },
+    { MODE_SINK, "sink", "take all that comes, then send how much it was (8 bytes) and close" },
+    { MODE_SOURCE, "source", "told how much, and the size of a block (8 bytes each): send that" },
+    { MODE_PROXY, "proxy", "join each client to a connection of its own to --to" },
+};
+enum { SERVER_MODE_COUNT = sizeof server_modes / sizeof server_modes[0] };
+
+struct server_program {
+    const char *name, *what; /* for messages, and for the first line of --help */
+    unsigned modes;          /* that it has; the first of them is the default */
+    bool has_metrics;        /* it takes --metrics */
+};
 
 struct server_options {
-    struct address address;
-    bool http;
+    struct address address, to; /* `to` is empty without --to */
+    enum server_mode mode;
+    bool metrics;
 };
 
 static const char *unix_path_to_remove;
@@ -180,45 +210,69 @@ static inline void exit_on_signal(int number)
     _exit(EXIT_OK);
 }
 
-static inline void print_server_help(const char *program, const char *what)
+static inline void print_server_help(const struct server_program *program)
 {
-    printf("%s\n\n"
-           "usage: %s [--listen HOST:PORT|unix:PATH] [--mode echo|http]\n\n"
-           "  --listen ADDRESS  where to listen (127.0.0.1:0, a port that the system picks)\n"
-           "  --mode MODE       echo: send back what comes (the default);\n"
-           "                    http: answer every request with the 13 bytes \"Hello, World!\"\n"
-           "  --help            this text\n\n"
+    printf(
+        "%s: %s\n\n"
+        "usage: %s [OPTION...]\n\n"
+        "  --listen ADDRESS  HOST:PORT or unix:PATH (127.0.0.1:0, a port that the system picks)\n"
+        "  --mode MODE       what to do, the first unless told otherwise:\n",
+        program->name, program->what, program->name);
+    for (int i = 0; i < SERVER_MODE_COUNT; i++)
+        if (program->modes & server_modes[i].mode)
+            printf("                    %-10s  %s\n", server_modes[i].name, server_modes[i].what);
+    if (program->modes & MODE_PROXY)
+        printf("  --to ADDRESS      whom to join clients to, HOST:PORT\n");
+    if (program->has_metrics)
+        printf("  --metrics         at the end print weir's counters, as one line of JSON\n");
+    printf("  --help            this text\n\n"
            "Prints \"%s: listening on ADDRESS\" once it listens. SIGTERM and SIGINT end it.\n",
-           what, program, program);
+           program->name);
 }
 
-static inline struct server_options parse_server_options(int argc, char **argv, const char *program,
-                                                         const char *what)
+static inline enum server_mode parse_server_mode(const struct server_program *program,
+                                                 const char *text)
+{
+    for (int i = 0; i < SERVER_MODE_COUNT; i++)
+        if ((program->modes & server_modes[i].mode) && strcmp(text, server_modes[i].name) == 0)
+            return server_modes[i].mode;
+    die(program->name, EXIT_USAGE, "no mode '%s' here; see --help", text);
+}
+
+static inline struct server_options parse_server_options(const struct server_program *program,
+                                                         int argc, char **argv)
 {
     static const struct option known[] = {
-        { "listen", required_argument, NULL, 'l' },
-        { "mode", required_argument, NULL, 'm' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
+        { "listen", required_argument, NULL, 'l' }, { "mode", required_argument, NULL, 'm' },
+        { "to", required_argument, NULL, 't' },     { "metrics", no_argument, NULL, 'c' },
+        { "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
     };
-    struct server_options options = { .http = false };
-    const char *listen_text = "127.0.0.1:0";
+    struct server_options options = { .mode = program->modes & -program->modes };
+    const char *listen_text = "127.0.0.1:0", *to_text = NULL;
     for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
         if (option == 'h') {
-            print_server_help(program, what);
+            print_server_help(program);
             exit(EXIT_OK);
         } else if (option == 'l') {
             listen_text = optarg;
-        } else if (option == 'm' && strcmp(optarg, "http") == 0) {
-            options.http = true;
-        } else if (option != 'm' || strcmp(optarg, "echo") != 0) {
-            die(program, EXIT_USAGE, "wrong option; see %s --help", program);
+        } else if (option == 'm') {
+            options.mode = parse_server_mode(program, optarg);
+        } else if (option == 't' && (program->modes & MODE_PROXY)) {
+            to_text = optarg;
+        } else if (option == 'c' && program->has_metrics) {
+            options.metrics = true;
+        } else {
+            die(program->name, EXIT_USAGE, "wrong option; see %s --help", program->name);
         }
     }
     if (optind != argc)
-        die(program, EXIT_USAGE, "unexpected argument '%s'; see --help", argv[optind]);
+        die(program->name, EXIT_USAGE, "unexpected argument '%s'; see --help", argv[optind]);
     if (!address_parse(listen_text, &options.address))
-        die(program, EXIT_USAGE, "'%s' is no HOST:PORT or unix:PATH", listen_text);
+        die(program->name, EXIT_USAGE, "'%s' is no HOST:PORT or unix:PATH", listen_text);
+    if (options.mode == MODE_PROXY && !to_text)
+        die(program->name, EXIT_USAGE, "mode proxy needs --to");
+    if (to_text && (!address_parse(to_text, &options.to) || options.to.path))
+        die(program->name, EXIT_USAGE, "'%s' is no HOST:PORT", to_text);
     unix_path_to_remove = options.address.path;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGTERM, exit_on_signal);
@@ -260,6 +314,34 @@ static inline unsigned char *http_repeat_answer(unsigned count)
     for (unsigned i = 0; i < count; i++)
         memcpy(answers + (size_t)i * HTTP_ANSWER_SIZE, HTTP_ANSWER, HTTP_ANSWER_SIZE);
     return answers;
+}
+
+/* ---- What a client asks of a source ---------------------------------------------------------- */
+
+enum { SOURCE_REQUEST_SIZE = 16, SOURCE_BLOCK_MOST = 1 << 20 };
+
+/* `total` bytes, in blocks that are the first `block` bytes of the pattern each. */
+struct source_request {
+    uint64_t total, block;
+};
+
+/* Both come as 8 bytes, big-endian. False: no such block. */
+static inline bool source_request_decode(const void *bytes, struct source_request *ret_request)
+{
+    uint64_t numbers[2];
+    memcpy(numbers, bytes, sizeof numbers);
+    uint64_t total = be64toh(numbers[0]), block = be64toh(numbers[1]);
+    if (block < 1 || block > SOURCE_BLOCK_MOST)
+        return false;
+    *ret_request = (struct source_request){ .total = total, .block = block };
+    return true;
+}
+
+/* Of the block that place `sent` of the stream lies in, what is left to send; 0 at the end. */
+static inline size_t source_left(const struct source_request *request, uint64_t sent)
+{
+    uint64_t in_block = request->block - sent % request->block, left = request->total - sent;
+    return in_block < left ? in_block : left;
 }
 
 #endif
