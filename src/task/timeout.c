@@ -19,8 +19,8 @@ PUBLIC int weir_sleep(weir_duration duration)
 }
 
 /* A timeout that is stopped leaves its task's alarm where it is, and one that starts seldom moves
- * it: those that follow each other end later and later. So most never touch the loop's timers, which
- * lie on other tasks' stacks. An alarm that nobody needs any more sounds once, for nothing. */
+ * it: those that follow each other end later and later. So most never touch the loop's timers,
+ * which lie on other tasks' stacks. An alarm that nobody needs any more sounds for nothing. */
 static void sound(struct timer *alarm)
 {
     struct weir_task *task = container_of(alarm, struct weir_task, alarm);
