@@ -190,7 +190,8 @@ static void flush(struct deferred *deferred)
         else
             submit(socket);
     }
-    receive_move(socket);
+    if (!socket->receiving)
+        receive_move(socket);
 }
 
 static void retry(struct ring_waiter *waiter)
@@ -235,7 +236,9 @@ static void sent(struct op *op, int result, unsigned flags)
         return;
     if (socket->send_error != 0)
         socket_fail(socket, socket->send_error);
-    socket_move(socket);
+    bool resting = transport->out.size == 0 && !socket->finish; /* the usual case */
+    if (socket->state != SOCKET_OPEN || !resting)
+        socket_move(socket);
 }
 
 bool send_recall(struct socket *socket)
