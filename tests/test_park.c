@@ -1459,6 +1459,71 @@ TaskTest(park, read_while_parked_and_closed)
     return 0;
 }
 
+/* ---- Servers whose clients begin parked -------------------------------------------------------*/
+
+TaskTest(park, clients_begin_parked)
+{
+    struct guest guest = { .wanted = 2 };
+    struct weir_server_options options = { .start_parked = true };
+    struct service service = { 0 };
+    expect_result(weir_start_server(hear, &guest, "127.0.0.1", 0, &options, &service.server), 0);
+    uint64_t tasks = metrics_now().tasks_started;
+    struct pair client = client_of(&service);
+    until(metrics_now().streams_parked, 1);
+    cr_assert(eq(u64, metrics_now().tasks_started, tasks));
+    cr_assert(eq(int, (int)send(client.peer, "hi", 2, 0), 2));
+    expect_heard(&guest, 2, "hi");
+    until(metrics_now().streams_open, 0);
+    close(client.peer);
+    weir_server_close(service.server);
+    expect_result(weir_server_wait_closed(service.server), 0);
+    return 0;
+}
+
+TaskTest(park, client_that_goes_before_it_speaks)
+{
+    struct guest guest = { 0 };
+    struct weir_server_options options = { .start_parked = true };
+    struct service service = { 0 };
+    expect_result(weir_start_server(hear, &guest, "127.0.0.1", 0, &options, &service.server), 0);
+    struct pair client = client_of(&service);
+    until(metrics_now().streams_parked, 1);
+    close(client.peer);
+    expect_heard(&guest, WEIR_INCOMPLETE, "");
+    until(metrics_now().streams_open, 0);
+    weir_server_close(service.server);
+    expect_result(weir_server_wait_closed(service.server), 0);
+    return 0;
+}
+
+static void echo_once(struct weir_reader *reader, struct weir_writer *writer, void *unused)
+{
+    struct weir_slice data;
+    (void)unused;
+    if (weir_read(reader, 100, &data) > 0 && weir_write_slice(writer, data) == 0)
+        expect_result(weir_park(writer, echo_once, NULL), 0);
+}
+
+TlsTest(park, tls_clients_begin_parked)
+{
+    struct tls_service service = { .options = { .start_parked = true }, .handler = echo_once };
+    service_open(&service);
+    uint64_t tasks = metrics_now().tasks_open;
+    struct pair client;
+    expect_result(service_connect(&service, &client), 0);
+    until(metrics_now().streams_parked, 1);
+    cr_assert(eq(u64, metrics_now().tasks_open, tasks));
+    for (int i = 0; i < 3; i++) {
+        struct weir_slice answer;
+        expect_result(weir_write(client.writer, "hi", 2), 0);
+        expect_result(weir_readexactly(client.reader, 2, &answer), 2);
+        until(metrics_now().streams_parked, 1);
+    }
+    expect_result(weir_wait_closed(client.writer), 0);
+    service_close(&service);
+    return 0;
+}
+
 /* The main task returns; the server closes, its clients stay until they go. */
 static int leave_the_server(void *argument)
 {

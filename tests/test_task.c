@@ -334,6 +334,24 @@ TaskTest(task, event_set_wakes_all)
     return 0;
 }
 
+/* As in an array that grows: an event that nobody waits for is nothing but its members. */
+TaskTest(task, event_moves_while_nobody_waits)
+{
+    struct weir_event events[2] = { 0 };
+    struct weir_group group = { 0 };
+    for (int i = 0; i < 2; i++) {
+        struct event_waiter waiter = { .event = &events[i] };
+        expect_result(weir_group_start(&group, wait_event, &waiter), 0);
+        settle();
+        weir_event_set(&events[i]);
+        expect_result(weir_group_wait(&group), 0);
+        expect_result(waiter.result, 0);
+        weir_event_clear(&events[i]);
+        events[1] = events[0];
+    }
+    return 0;
+}
+
 TaskTest(task, event_that_is_set_does_not_wait)
 {
     struct weir_event event = { 0 };

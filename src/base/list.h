@@ -10,14 +10,14 @@ struct list_node {
     struct list_node *next, *previous;
 };
 
-/* Not to be copied or moved: the first and the last node point to it. */
+/* Not to be copied or moved while it has nodes: the first and the last point to it. */
 struct list {
     struct list_node ends;
 };
 
 static inline bool list_is_empty(const struct list *list)
 {
-    return list->ends.next == NULL || list->ends.next == &list->ends;
+    return list->ends.next == NULL;
 }
 
 static inline bool list_holds(const struct list_node *node)
@@ -27,7 +27,7 @@ static inline bool list_holds(const struct list_node *node)
 
 static inline struct list_node *list_first(const struct list *list)
 {
-    return list_is_empty(list) ? NULL : list->ends.next;
+    return list->ends.next;
 }
 
 static inline struct list_node *list_last(const struct list *list)
@@ -52,13 +52,16 @@ static inline void list_append(struct list *list, struct list_node *node)
     ends->previous = node;
 }
 
-/* Takes `node` out of the list it is in, if any. */
+/* Takes `node` out of the list it is in, if any. An empty list is as if zeroed again. */
 static inline void list_remove(struct list_node *node)
 {
-    if (node->next == NULL)
+    struct list_node *next = node->next, *previous = node->previous;
+    if (next == NULL)
         return;
-    node->previous->next = node->next;
-    node->next->previous = node->previous;
+    previous->next = next;
+    next->previous = previous;
+    if (next == previous) /* both are the list's own: it was the only one */
+        next->next = NULL;
     node->next = NULL;
 }
 

@@ -35,7 +35,10 @@ static void arm(struct socket *socket)
     socket->filling_large = socket->large;
     sqe->opcode = IORING_OP_RECV;
     sqe->fd = socket->fd;
-    sqe->ioprio = socket->lasting ? IORING_RECV_MULTISHOT : 0;
+    if (socket->stage != RECEIVE_FIRST) {
+        socket->stage = RECEIVE_LASTING;
+        sqe->ioprio = IORING_RECV_MULTISHOT;
+    }
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = buffers_of(socket)->group;
     socket->receiving = true;
@@ -83,7 +86,8 @@ static void filled(struct socket *socket, size_t size, unsigned flags)
     struct transport *transport = &socket->transport;
     struct weir_segment *segment = buffers_filled(buffers_of(socket), flags, size);
     metrics.bytes_read += size;
-    socket->lasting = true;
+    if (socket->stage == RECEIVE_FIRST)
+        socket->stage = flags & IORING_CQE_F_SOCK_NONEMPTY ? RECEIVE_LASTING : RECEIVE_EMPTIED;
     if (segment == NULL)
         socket_fail(socket, -ENOMEM);
     else if (socket->state != SOCKET_OPEN)

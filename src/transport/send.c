@@ -102,6 +102,13 @@ static void press(struct socket *socket, bool pressed)
         socket->transport.events->sent(socket->transport.user);
 }
 
+/* As far as is known. A close that finds bytes which nobody has read resets the connection, and
+ * what has not been sent by then is lost. */
+static bool nothing_is_unread(const struct socket *socket)
+{
+    return socket->stage == RECEIVE_EMPTIED && socket->transport.receiving;
+}
+
 static void submit(struct socket *socket)
 {
     struct chain *out = &socket->transport.out;
@@ -123,7 +130,7 @@ static void submit(struct socket *socket)
     /* What ends the stream may leave with its last bytes; a failed send cancels the close, too. */
     if (socket->state == SOCKET_FLUSHING && cursor.left == 0 && room > socket->links) {
         last->flags |= IOSQE_IO_LINK;
-        if (!socket->receiving) /* then the close sends at once: the last bytes go with the FIN */
+        if (nothing_is_unread(socket)) /* the close sends: the last bytes go with the FIN */
             last->msg_flags |= MSG_MORE;
         socket->close_linked = socket_submit_close(socket);
         metrics.links++;
