@@ -57,7 +57,7 @@ tests := $(B)/tests/weir-tests
 Q := $(if $(filter-out 0,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s%s\n' $(1) $(2))
 
-.PHONY: all lib programs tests bench-programs bench-tls-programs certs test-certs help run test check test-one test-tsan bench bench-tls setup \
+.PHONY: all lib programs tests bench-programs bench-tls-programs certs test-certs help run test check test-one test-tsan bench bench-quick bench-decide bench-tls setup \
         format check-format check-layers check-seam check-install install uninstall clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
@@ -80,7 +80,8 @@ help:
 	@echo '  check         the tests of this build only; check T="reader/*" those that match'
 	@echo '  test-one      the same as check'
 	@echo '  test-tsan     the tests under ThreadSanitizer'
-	@echo '  bench         the benchmarks;  bench-tls  those of TLS'
+	@echo '  bench         all benchmarks, beside other libraries; bench-tls: those of TLS'
+	@echo '  bench-quick   a few, compared with what is expected; bench-decide: what the kernel costs'
 	@echo '  certs         a certificate authority and certificates for development, in build/certs'
 	@echo '  check-format  check-layers  check-seam  check-install   the checks, one by one'
 	@echo '  format        run clang-format over the sources'
@@ -187,9 +188,20 @@ test-tsan:
 	@$(MAKE) --no-print-directory check SAN=thread
 
 bench:
+	@tools/setup --bench-peers
+	@$(MAKE) --no-print-directory all bench-programs
+	@$(MAKE) --no-print-directory --keep-going -C bench/peers OUT=$(abspath $(B))/bench/peers || \
+	    echo 'bench: goes on without the peers that could not be built'
+	$(Q)bench/bench $(BENCH_FLAGS)
+
+bench-quick:
 	@tools/setup --bench
 	@$(MAKE) --no-print-directory all bench-programs
-	$(Q)bench/bench $(BENCH_FLAGS)
+	$(Q)bench/bench --check bench/expectations.json $(BENCH_FLAGS)
+
+bench-decide:
+	@tools/setup --bench
+	$(Q)bench/decide/decide $(BENCH_FLAGS)
 
 bench-tls:
 	@tools/setup --bench-tls

@@ -1,6 +1,7 @@
 /* What the raw servers do, by weir, as its user would write it: bulk, a proxy, and HTTP with a
  * connection a request. Echo and HTTP are measured with weir-echo and weir-http; the echo here parks
  * its clients between two messages, for bench/idle. */
+#include "../tools/metrics.h"
 #include "common.h"
 #include "pattern.h"
 
@@ -114,23 +115,9 @@ static weir_client_connected_fn *served(void)
 
 static void print_metrics(void)
 {
-    static const char *const names[] = {
-        "tasks_started",  "switches",       "enters",         "submissions",
-        "completions",    "links",          "cq_overflows",   "sq_pressure",
-        "bytes_read",     "bytes_written",  "bytes_copied",   "buffers_received",
-        "buffers_missed", "reads_paused",   "drains_waited",  "connections_accepted",
-        "accepts_failed", "tls_handshakes", "tls_resumed",    "tls_failures",
-        "tasks_open",     "streams_open",   "streams_parked", "segments_open",
-    };
-    enum { COUNT = sizeof names / sizeof names[0] };
-    union {
-        struct weir_metrics metrics;
-        uint64_t counters[COUNT];
-    } now;
-    _Static_assert(sizeof now.metrics == sizeof now.counters, "each counter has its name");
+    union metrics now;
     weir_get_metrics(&now.metrics);
-    for (int i = 0; i < COUNT; i++)
-        printf("%s\"%s\": %llu", i ? ", " : "{", names[i], (unsigned long long)now.counters[i]);
+    metrics_print(&now);
     printf("}\n");
     fflush(stdout);
 }

@@ -98,46 +98,21 @@ static int watch_hangups(struct settings *settings)
 
 /* ---- Metrics --------------------------------------------------------------------------------- */
 
-#define FIELD(name) #name, offsetof(struct weir_metrics, name)
-static const struct field {
-    const char *name;
-    size_t offset;
-} fields[] = {
-    { FIELD(tasks_started) },        { FIELD(switches) },       { FIELD(enters) },
-    { FIELD(submissions) },          { FIELD(completions) },    { FIELD(links) },
-    { FIELD(cq_overflows) },         { FIELD(sq_pressure) },    { FIELD(bytes_read) },
-    { FIELD(bytes_written) },        { FIELD(bytes_copied) },   { FIELD(buffers_received) },
-    { FIELD(buffers_missed) },       { FIELD(reads_paused) },   { FIELD(drains_waited) },
-    { FIELD(connections_accepted) }, { FIELD(accepts_failed) }, { FIELD(tls_handshakes) },
-    { FIELD(tls_resumed) },          { FIELD(tls_failures) },   { FIELD(tasks_open) },
-    { FIELD(streams_open) },         { FIELD(streams_parked) }, { FIELD(segments_open) },
-};
-enum { FIELD_COUNT = sizeof fields / sizeof fields[0] };
-_Static_assert(FIELD_COUNT == sizeof(struct weir_metrics) / sizeof(uint64_t),
-               "every field of struct weir_metrics is to be printed");
-
-static uint64_t *counter(struct weir_metrics *metrics, const struct field *field)
-{
-    return (uint64_t *)(void *)((char *)metrics + field->offset);
-}
-
 /* Each thread's counters can be had in that thread only, and while it runs. */
 static void add_metrics(struct settings *settings)
 {
-    struct weir_metrics metrics;
-    weir_get_metrics(&metrics);
+    union metrics now;
+    weir_get_metrics(&now.metrics);
     flockfile(stdout);
-    for (size_t i = 0; i < FIELD_COUNT; i++)
-        *counter(&settings->metrics_sum, &fields[i]) += *counter(&metrics, &fields[i]);
-    settings->accepted[settings->threads_ended++] = metrics.connections_accepted;
+    for (int i = 0; i < METRIC_COUNT; i++)
+        settings->sum.counters[i] += now.counters[i];
+    settings->accepted[settings->threads_ended++] = now.metrics.connections_accepted;
     funlockfile(stdout);
 }
 
 static void print_metrics(struct settings *settings)
 {
-    for (size_t i = 0; i < FIELD_COUNT; i++)
-        printf("%s\"%s\": %" PRIu64, i == 0 ? "{" : ", ", fields[i].name,
-               *counter(&settings->metrics_sum, &fields[i]));
+    metrics_print(&settings->sum);
     for (unsigned i = 0; i < settings->threads_ended; i++)
         printf("%s%" PRIu64, i == 0 ? ", \"accepted_by_thread\": [" : ", ", settings->accepted[i]);
     printf("]}\n");

@@ -3,6 +3,7 @@
 #define OPTIONS_H
 
 #include "cli.h"
+#include "metrics.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -33,7 +34,7 @@ struct settings {
 
     /* Of the threads that have ended, under the lock of stdout. */
     unsigned threads_ended;
-    struct weir_metrics metrics_sum;
+    union metrics sum;
     uint64_t accepted[MAX_THREADS]; /* connections, by thread */
 };
 
