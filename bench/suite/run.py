@@ -67,10 +67,13 @@ def busy_seconds(cpus):
 
 
 class Watched:
-    """A load that runs, and the server's CPU time while it does: as pairs of time and CPU."""
+    """A load that runs, and the server's CPU time while it does: as pairs of time and CPU. Where
+    latency is measured nobody looks meanwhile: each look takes a processor from load or server, and
+    the one at memory for longer than a percentile bears."""
 
-    def __init__(self, command, cpu, server):
+    def __init__(self, command, cpu, server, latency_counts):
         self.server = server
+        self.pause = None if latency_counts else SAMPLE_SECONDS
         self.samples = []
         self.pss = 0
         self.complaints = tempfile.TemporaryFile('w+')
@@ -87,15 +90,16 @@ class Watched:
         """Returns what it said, and its own CPU time. Memory is read when most of it is over."""
         begun, output = time.monotonic(), b''
         pipe = self.process.stdout
+        self.sample()
         while True:
-            readable, _, _ = select.select([pipe], [], [], SAMPLE_SECONDS)
+            readable, _, _ = select.select([pipe], [], [], self.pause or seconds + GRACE_SECONDS)
             now = self.sample()
             if readable:
                 some = os.read(pipe.fileno(), 1 << 16)
                 if not some:
                     break
                 output += some
-            if not self.pss and now > begun + seconds * 0.6:
+            if not self.pss and self.pause and now > begun + seconds * 0.6:
                 self.pss = self.server.pss_kib()
             if now > begun + seconds + GRACE_SECONDS:
                 raise Failure('the load did not end in time')
@@ -119,7 +123,7 @@ class Watched:
         """Of the server, between two moments of the monotonic clock; and whether the looks at its
         clock were too far apart there for that to be exact."""
         (first, gap), (last, last_gap) = self._used_at(begin), self._used_at(end)
-        return last - first, max(gap, last_gap) > LATE_SECONDS
+        return last - first, self.pause and max(gap, last_gap) > LATE_SECONDS
 
     def _used_at(self, moment):
         after = min(max(1, bisect.bisect(self.samples, (moment,))), len(self.samples) - 1)
@@ -150,7 +154,7 @@ def load_once(bench, workload, server, rate=0, firehose=False):
     seconds = sum(bench.times)
     command = workload.load_command(bench.build, server.address, bench.times, rate, firehose)
     used = server.cpu_seconds()
-    watched = Watched(command, bench.generator_cpu, server)
+    watched = Watched(command, bench.generator_cpu, server, latency_counts=rate > 0)
     try:
         output, generator_used = watched.finish(seconds)
         server.check_alive()  # that it died says more than that the load failed
@@ -188,6 +192,8 @@ def figures_of(workload, reports):
             raise Failure('the firehose was not served')
         alone = reports[0]['p99_us']
         figures.update(p99_alone_us=alone, slowdown=report['p99_us'] / alone)
+    if not figures['pss_kib']:
+        del figures['pss_kib']  # nobody looked
     return figures
 
 

@@ -95,7 +95,7 @@ class Workload:
     def figures(self):
         """The measures that its table shows, the compared one first."""
         if self.firehose:
-            return ['slowdown', 'p99_alone_us', 'p99_us', 'p50_us', 'pss_kib']
+            return ['slowdown', 'p99_alone_us', 'p99_us', 'p50_us']
         if self.load == 'load_bulk':
             return ['cpu_gb', 'gb_rate', 'pss_kib']
         rest = ['cpu_us', 'rate', 'p50_us', 'p99_us', 'p99_9_us', 'pss_kib', 'enters',
