@@ -89,11 +89,12 @@ PUBLIC int weir_park(struct weir_writer *writer, weir_client_connected_fn *handl
         stream_close(stream);
     else
         weir_resume_reading(&stream->reader);
-    reader_drop_lent(&stream->reader);
     stream->handler = handler;
     stream->argument = argument;
-    if (stream->reader.in.size > 0 || stream->reader.ended)
-        return start_task(stream);
-    stream_park(stream);
+    if (stream->reader.in.size == 0 && !stream->reader.ended)
+        stream_park(stream);
+    else if (start_task(stream) < 0)
+        return -ENOMEM;
+    reader_drop_lent(&stream->reader);
     return 0;
 }

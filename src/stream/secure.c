@@ -75,6 +75,8 @@ void secure_opened(struct stream *stream)
         stream_start_handler(stream);
     else if (stream->start == PARK_SECURED)
         stream_park(stream);
+    if (stream->leaving)
+        stream_leave_when_parked(stream);
 }
 
 void secure_lost(struct stream *stream)

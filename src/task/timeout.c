@@ -24,7 +24,7 @@ PUBLIC int weir_sleep(weir_duration duration)
 static void sound(struct timer *alarm)
 {
     struct weir_task *task = container_of(alarm, struct weir_task, alarm);
-    int64_t now = loop_now(task->loop), next = INT64_MAX;
+    int64_t now = alarm->deadline, next = INT64_MAX; /* not later: others' timers come in between */
     bool expired = false;
     for (struct weir_timeout *scope = task->timeout; scope != NULL; scope = scope->outer_) {
         if (scope->fired_)

@@ -35,10 +35,7 @@ static void arm(struct socket *socket)
     socket->filling_large = socket->large;
     sqe->opcode = IORING_OP_RECV;
     sqe->fd = socket->fd;
-    if (socket->stage != RECEIVE_FIRST) {
-        socket->stage = RECEIVE_LASTING;
-        sqe->ioprio = IORING_RECV_MULTISHOT;
-    }
+    sqe->ioprio = socket->lasting ? IORING_RECV_MULTISHOT : 0;
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = buffers_of(socket)->group;
     socket->receiving = true;
@@ -86,8 +83,7 @@ static void filled(struct socket *socket, size_t size, unsigned flags)
     struct transport *transport = &socket->transport;
     struct weir_segment *segment = buffers_filled(buffers_of(socket), flags, size);
     metrics.bytes_read += size;
-    if (socket->stage == RECEIVE_FIRST)
-        socket->stage = flags & IORING_CQE_F_SOCK_NONEMPTY ? RECEIVE_LASTING : RECEIVE_EMPTIED;
+    socket->lasting = true;
     if (segment == NULL)
         socket_fail(socket, -ENOMEM);
     else if (socket->state != SOCKET_OPEN)

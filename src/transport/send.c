@@ -102,13 +102,6 @@ static void press(struct socket *socket, bool pressed)
         socket->transport.events->sent(socket->transport.user);
 }
 
-/* As far as is known. A close that finds bytes which nobody has read resets the connection, and
- * what has not been sent by then is lost. */
-static bool nothing_is_unread(const struct socket *socket)
-{
-    return socket->stage == RECEIVE_EMPTIED && socket->transport.receiving;
-}
-
 static void submit(struct socket *socket)
 {
     struct chain *out = &socket->transport.out;
@@ -127,11 +120,11 @@ static void submit(struct socket *socket)
         press(socket, true);
         return;
     }
-    /* What ends the stream may leave with its last bytes; a failed send cancels the close, too. */
+    /* What ends the stream may leave with its last bytes; a failed send cancels the close, too. The
+     * send does not wait for the FIN (MSG_MORE): a close that finds unread bytes sends none, but a
+     * reset, and what waited for it would be lost. */
     if (socket->state == SOCKET_FLUSHING && cursor.left == 0 && room > socket->links) {
         last->flags |= IOSQE_IO_LINK;
-        if (nothing_is_unread(socket)) /* the close sends: the last bytes go with the FIN */
-            last->msg_flags |= MSG_MORE;
         socket->close_linked = socket_submit_close(socket);
         metrics.links++;
     }
@@ -151,6 +144,8 @@ static bool send_alone(struct socket *socket)
         !list_is_empty(&loop->ready) || !ring_is_quiet(&loop->ring))
         return false;
     ssize_t sent = sys_send(socket->fd, piece->data, piece->size);
+    if (sent < 0 && sent != -EAGAIN)
+        socket->send_error = (int)sent; /* told once: the ring's send will find EPIPE */
     if (sent <= 0)
         return false;
     metrics.bytes_written += (size_t)sent;

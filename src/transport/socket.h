@@ -22,12 +22,6 @@ enum socket_state {
     SOCKET_CLOSED,
 };
 
-enum receive_stage {
-    RECEIVE_FIRST,   /* takes one message only */
-    RECEIVE_EMPTIED, /* that has taken all there was, and none is in flight since */
-    RECEIVE_LASTING, /* a multishot */
-};
-
 /* What every message touches comes first, and lies together. */
 struct socket {
     struct transport transport;
@@ -37,12 +31,12 @@ struct socket {
 
     struct op receive, send;
     enum socket_state state : 8;
-    enum receive_stage stage : 8;
     uint8_t streak;     /* completions in a row that speak for the other size of buffers */
     bool large;         /* it fills the small buffers: give it large ones */
     bool filling_large; /* the receive in flight fills them */
     bool receiving;     /* a receive is in flight */
     bool cancelling;    /* and is being cancelled */
+    bool lasting;       /* it has received before: by a multishot from now on */
     bool ended;         /* nothing more comes */
     bool told_lost;
     uint8_t links; /* sends in flight */
