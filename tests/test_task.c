@@ -300,6 +300,27 @@ TaskTest(task, group_wait_cancelled_as_its_last_task_ends)
     return 0;
 }
 
+static int hold_the_loop(void *unused)
+{
+    (void)unused;
+    usleep(40 * 1000);
+    return 0;
+}
+
+/* Seen late: both are over, and the one that ends first counts, whatever alarm was left behind. */
+TaskTest(task, late_turn_keeps_the_order_of_ends)
+{
+    struct weir_timeout timeout;
+    weir_timeout_start(&timeout, 5 * MS);
+    weir_timeout_stop(&timeout, 0);
+    weir_timeout_start(&timeout, 25 * MS);
+    struct weir_group group = { 0 };
+    start(&group, hold_the_loop, NULL);
+    expect_result(weir_timeout_stop(&timeout, weir_sleep(10 * MS)), 0);
+    expect_result(weir_group_wait(&group), 0);
+    return 0;
+}
+
 /* ---- Events -----------------------------------------------------------------------------------*/
 
 struct event_waiter {

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/limits.h"
 #include "harness.h"
 
 #define SHORT (20 * WEIR_MILLISECOND) /* after which a call that must wait is taken to wait */
@@ -438,20 +439,59 @@ TaskTest(writer, write_all_by_two_tasks_cancelled)
     return 0;
 }
 
-/* What ends a stream leaves with its last bytes: one chain, and no system call of its own. */
+/* What ends a stream leaves with its last bytes, if they are many: one chain. */
 TaskTest(writer, close_is_linked_to_the_last_send)
 {
     struct pair pair;
     pair_open_tcp(&pair, 0);
     settle();
     struct weir_metrics before = metrics_now();
-    expect_result(weir_write(pair.writer, "last words", 10), 0);
+    char words[LIMIT_SMALL + 100];
+    memset(words, 'w', sizeof words);
+    words[sizeof words - 1] = '\0';
+    expect_result(weir_write(pair.writer, words, sizeof words - 1), 0);
     weir_close(pair.writer);
-    peer_expect(&pair, "last words");
+    peer_expect(&pair, words);
     peer_expect_eof(&pair);
     uint64_t links = metrics_now().links - before.links;
     cr_assert(TINY || links == 1, "%lu links", (unsigned long)links); /* TINY may lack the slot */
     pair_close(&pair);
+    return 0;
+}
+
+/* The close finds bytes that nobody has read, and resets the connection: but not before the last
+ * ones have left, which go with our FIN. */
+TaskTest(writer, last_bytes_are_not_lost_with_a_reset)
+{
+    struct pair pair;
+    struct weir_slice head;
+    pair_open_tcp(&pair, 0);
+    feed(&pair, "head");
+    expect_result(weir_readexactly(pair.reader, 4, &head), 4);
+    cr_assert(eq(int, (int)send(pair.peer, "body", 4, 0), 4)); /* the loop does not run meanwhile */
+    expect_result(weir_write(pair.writer, "413", 3), 0);
+    weir_close(pair.writer);
+    peer_expect(&pair, "413");
+    pair_close(&pair);
+    return 0;
+}
+
+/* A lone write meets it before the loop does. */
+TaskTest(writer, reset_found_by_a_write_is_a_reset)
+{
+    struct pair pair;
+    struct weir_slice data;
+    struct linger at_once = { .l_onoff = 1 };
+    pair_open_tcp(&pair, 0);
+    feed(&pair, "x");
+    expect_result(weir_readexactly(pair.reader, 1, &data), 1);
+    settle();
+    setsockopt(pair.peer, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close(pair.peer);
+    pair.peer = -1;
+    expect_result(weir_write(pair.writer, "y", 1), 0);
+    expect_result(weir_read(pair.reader, 10, &data), -ECONNRESET);
+    pair_close_with(&pair, -ECONNRESET);
     return 0;
 }
 

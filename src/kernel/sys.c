@@ -203,9 +203,9 @@ int sys_set_blocking(int fd)
     return flags & O_NONBLOCK ? check(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK)) : 0;
 }
 
-ssize_t sys_send(int fd, const void *data, size_t size)
+ssize_t sys_send(int fd, const void *data, size_t size, int flags)
 {
-    ssize_t sent = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t sent = send(fd, data, size, MSG_DONTWAIT | MSG_NOSIGNAL | flags);
     return sent < 0 ? -errno : sent;
 }
 

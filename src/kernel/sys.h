@@ -44,7 +44,7 @@ int sys_set_option(int fd, int level, int name, int value);
 int sys_get_option(int fd, int level, int name);
 int sys_socket_name(int fd, bool peer, struct sockaddr_storage *ret_name, socklen_t *ret_length);
 int sys_set_blocking(int fd);
-ssize_t sys_send(int fd, const void *data, size_t size); /* does not block: may be short */
+ssize_t sys_send(int fd, const void *data, size_t size, int flags); /* does not block */
 int sys_shutdown(int fd, int how);
 int sys_close(int fd);
 int sys_duplicate(int fd);

@@ -120,9 +120,7 @@ static void submit(struct socket *socket)
         press(socket, true);
         return;
     }
-    /* What ends the stream may leave with its last bytes; a failed send cancels the close, too. The
-     * send does not wait for the FIN (MSG_MORE): a close that finds unread bytes sends none, but a
-     * reset, and what waited for it would be lost. */
+    /* The close may follow the last bytes at once; a failed send cancels the close, too. */
     if (socket->state == SOCKET_FLUSHING && cursor.left == 0 && room > socket->links) {
         last->flags |= IOSQE_IO_LINK;
         socket->close_linked = socket_submit_close(socket);
@@ -131,19 +129,27 @@ static void submit(struct socket *socket)
     press(socket, false);
 }
 
-/* A send that is all there is to do leaves by a call of its own: by the ring, its completion would
- * end the next wait at once, which costs one turn more. False if nothing has left: then it is the
- * ring's, which also waits for room and finds the error. */
-static bool send_alone(struct socket *socket)
+/* Nothing else waits for the next turn: what is sent by the ring ends it at once, and so costs one
+ * more. */
+static bool is_alone(const struct weir_loop *loop)
 {
-    struct weir_loop *loop = socket->loop;
+    return list_is_empty(&loop->deferred) && list_is_empty(&loop->ready) &&
+           ring_is_quiet(&loop->ring);
+}
+
+/* A small send that is alone, or the last, leaves by a call of its own. The last one waits for the
+ * FIN, which is ours to send, not the close's: a close that finds unread bytes sends a reset
+ * instead, and takes with it what waited. False if nothing has left: then it is the ring's, which
+ * also waits for room. */
+static bool send_now(struct socket *socket)
+{
     struct chain *out = &socket->transport.out;
     const struct piece *piece = out->first;
+    bool last = socket->state == SOCKET_FLUSHING;
     bool small = piece->size == out->size && piece->size <= LIMIT_SMALL;
-    if (!small || socket->state != SOCKET_OPEN || !list_is_empty(&loop->deferred) ||
-        !list_is_empty(&loop->ready) || !ring_is_quiet(&loop->ring))
+    if (!small || !(last || is_alone(socket->loop)))
         return false;
-    ssize_t sent = sys_send(socket->fd, piece->data, piece->size);
+    ssize_t sent = sys_send(socket->fd, piece->data, piece->size, last ? MSG_MORE : 0);
     if (sent < 0 && sent != -EAGAIN)
         socket->send_error = (int)sent; /* told once: the ring's send will find EPIPE */
     if (sent <= 0)
@@ -151,6 +157,10 @@ static bool send_alone(struct socket *socket)
     metrics.bytes_written += (size_t)sent;
     chain_drop(out, (size_t)sent);
     socket->transport.pressed = false;
+    if (last && out->size == 0) {
+        socket->finished = true;
+        sys_shutdown(socket->fd, SHUT_WR); /* a failure is one that the peer has met, too */
+    }
     socket->transport.events->sent(socket->transport.user);
     return true;
 }
@@ -187,7 +197,7 @@ static void flush(struct deferred *deferred)
     struct socket *socket = container_of(deferred, struct socket, flush);
     bool idle = socket->links == socket->links_done && socket->state <= SOCKET_FLUSHING;
     if (idle && socket->transport.out.size > 0 && !list_holds(&socket->parked_send.node)) {
-        if (send_alone(socket))
+        if (send_now(socket))
             socket_move(socket);
         else
             submit(socket);
