@@ -1524,6 +1524,35 @@ TlsTest(park, tls_clients_begin_parked)
     return 0;
 }
 
+/* Says nothing, and goes when it is told to. */
+static int connect_and_wait(void *argument)
+{
+    struct pair client;
+    struct weir_slice data;
+    if (service_connect(argument, &client) < 0)
+        return 0;
+    weir_read(client.reader, 1, &data);
+    weir_wait_closed(client.writer);
+    return 0;
+}
+
+TlsTest(park, tls_handshake_that_ends_during_a_shutdown)
+{
+    struct tls_service service = { .options = { .start_parked = true }, .handler = echo_once };
+    struct weir_group group = { 0 };
+    service_open(&service);
+    uint64_t before = metrics_now().connections_accepted;
+    expect_result(weir_group_start(&group, connect_and_wait, &service), 0);
+    while (metrics_now().connections_accepted == before)
+        expect_result(weir_yield(), 0);
+    int64_t begun = milliseconds();
+    expect_result(weir_server_shutdown(service.server, 3 * WEIR_SECOND), 0);
+    cr_assert(lt(long, (long)(milliseconds() - begun), 2000), "it has spent the grace");
+    expect_result(weir_group_wait(&group), 0);
+    service_free(&service);
+    return 0;
+}
+
 /* The main task returns; the server closes, its clients stay until they go. */
 static int leave_the_server(void *argument)
 {
