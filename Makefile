@@ -5,7 +5,8 @@
 # which only the names that begin with weir_ stay global, so that no other can collide with a
 # program's own; the tests, which look inside, link the objects themselves.
 #
-# libweir-tls is src/tls alone, and the only one that needs wolfSSL.
+# libweir-tls is src/tls alone, and the only one that needs wolfSSL. libweir-sim is libweir's objects
+# in a simulated kernel: for tests, and so an archive only.
 
 SAN ?=
 TINY ?=
@@ -40,11 +41,13 @@ flags_ld := -pthread $(flags_san) $(CFLAGS) $(LDFLAGS)
 
 # Of the context switches, the one for this machine.
 context := $(or $(wildcard src/task/context_$(machine).S),src/task/context_ucontext.c)
-sources := $(filter-out src/tls/% src/task/context_%,$(wildcard src/*/*.c)) $(wildcard $(context))
+sources := $(filter-out src/tls/% src/sim/% src/task/context_%,$(wildcard src/*/*.c)) $(wildcard $(context))
 objects := $(patsubst %,$(B)/obj/%.o,$(basename $(sources)))
 # Of the implementations of AES-GCM, the one whose header is there; the library is found at run time.
 aead := src/tls/aead_$(if $(wildcard /usr/include/intel-ipsec-mb.h),ipsec_mb,none).c
 objects_tls := $(patsubst %.c,$(B)/obj/%.o,$(filter-out src/tls/aead_%,$(wildcard src/tls/*.c)) $(aead))
+# libweir-sim is the same objects but for the seam, which is simulated.
+objects_sim := $(patsubst %.c,$(B)/obj/%.o,$(wildcard src/sim/*.c))
 tools := $(patsubst tools/%.c,$(B)/bin/%,$(wildcard tools/weir-*.c))
 tool_parts := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tools/weir-%,$(wildcard tools/*.c)))
 examples := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
@@ -64,7 +67,7 @@ say = $(if $(Q),@printf '  %-5s%s\n' $(1) $(2))
 
 all: lib programs
 
-lib: $(foreach name,$(names),$(B)/$(name).a $(B)/$(name).so)
+lib: $(foreach name,$(names),$(B)/$(name).a $(B)/$(name).so) $(B)/libweir-sim.a
 programs: $(tools) $(examples)
 bench-programs: $(benches)
 bench-tls-programs: $(benches_tls)
@@ -99,10 +102,22 @@ help:
 
 $(B)/libweir.o: $(objects)
 $(B)/libweir-tls.o: $(objects_tls)
-$(B)/libweir.o $(B)/libweir-tls.o:
+$(B)/libweir-sim.o: $(B)/sim/core.o $(objects_sim)
+$(B)/libweir-sim.o: more_global := time gettimeofday getrandom
+$(B)/libweir.o $(B)/libweir-tls.o $(B)/libweir-sim.o:
 	$(call say,JOIN,$@)
 	$(Q)$(CC) -r -nostdlib -o $@ $^
-	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='weir_*' $@
+	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='weir_*' \
+	    $(addprefix --keep-global-symbol=,$(more_global)) $@
+
+# What the library calls beside the seam, memory and threads, is the simulation's, too.
+$(B)/sim/core.o: $(filter-out %/kernel/sys.o,$(objects))
+$(B)/sim/tls.o: $(objects_tls)
+$(B)/sim/core.o $(B)/sim/tls.o: src/sim/redirect
+	$(call say,JOIN,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) -r -nostdlib -o $@ $(filter %.o,$^)
+	$(Q)$(OBJCOPY) --redefine-syms=src/sim/redirect $@
 
 $(B)/%.a: $(B)/%.o
 	$(call say,AR,$@)
@@ -161,6 +176,22 @@ $(B)/tests/interop-peer: $(B)/obj/tests/interop_peer.o $(archives)
 
 $(tests): libs_more := -lcriterion
 $(tests): $(test_objects) $(objects) $(objects_tls)
+	$(call say,LD,$@)
+	$(link)
+
+sim := $(B)/sim/sim
+sim_parts := $(B)/sim/core.o $(B)/sim/tls.o $(objects_sim)
+$(sim): $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/sim/*.c)) $(sim_parts)
+	$(call say,LD,$@)
+	$(link)
+
+# Its peer of the real kernel is linked with the same objects, and the real seam.
+conformance := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/real.c %/simulated.c,$(wildcard tests/conformance/*.c)))
+$(B)/tests/conformance-sim: $(B)/obj/tests/conformance/simulated.o $(conformance) $(sim_parts)
+	$(call say,LD,$@)
+	$(link)
+
+$(B)/tests/conformance-real: $(B)/obj/tests/conformance/real.o $(conformance) $(objects)
 	$(call say,LD,$@)
 	$(link)
 
@@ -229,11 +260,14 @@ format:
 
 # ---- Installing ----------------------------------------------------------------------------------
 
-pcs := $(patsubst lib%,$(B)/%.pc,$(names))
+pcs := $(patsubst lib%,$(B)/%.pc,$(names) libweir-sim)
+headers := include/weir.h include/weir-sim.h
 $(B)/weir.pc: more := 'Name: weir' 'Description: asyncio streams for C on Linux, over io_uring' \
     'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lweir' 'Libs.private: $(libs)'
 $(B)/weir-tls.pc: more := 'Name: weir-tls' 'Description: TLS for weir, on wolfSSL' \
     'Requires: weir = $(version)' 'Libs: -L$${libdir} -lweir-tls' 'Libs.private: $(libs_tls)'
+$(B)/weir-sim.pc: more := 'Name: weir-sim' 'Description: weir in a simulated kernel, to test with' \
+    'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lweir-sim $(libs)'
 $(pcs): include/weir.h FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$(INCLUDEDIR)' '' \
@@ -249,13 +283,15 @@ endef
 
 install: lib $(pcs)
 	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR)/pkgconfig
-	install -m 644 include/weir.h $(DESTDIR)$(INCLUDEDIR)/weir.h
+	install -m 644 $(headers) $(DESTDIR)$(INCLUDEDIR)
+	install -m 644 $(B)/libweir-sim.a $(DESTDIR)$(LIBDIR)/libweir-sim.a
 	$(foreach name,$(names),$(call install_library,$(name)))
 	install -m 644 $(pcs) $(DESTDIR)$(LIBDIR)/pkgconfig
 	$(if $(DESTDIR),,-test "$$(id -u)" != 0 || ldconfig)
 
 uninstall:
-	rm -f $(DESTDIR)$(INCLUDEDIR)/weir.h $(addprefix $(DESTDIR)$(LIBDIR)/,$(foreach name,$(names), \
+	rm -f $(headers:include/%=$(DESTDIR)$(INCLUDEDIR)/%) $(addprefix $(DESTDIR)$(LIBDIR)/, \
+	    $(foreach name,$(names) libweir-sim, \
 	    $(addprefix $(name).,a so so.0 so.$(version)) pkgconfig/$(name:lib%=%).pc))
 
 clean:

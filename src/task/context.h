@@ -39,8 +39,8 @@ static inline void context_open(struct context *context, void *stack, size_t siz
 static inline void context_switch(struct context *from, struct context *to)
 {
     __sanitizer_start_switch_fiber(&from->shadow, to->stack, to->stack_size);
-    context_jump(from, to);
-    __sanitizer_finish_switch_fiber(from->shadow, NULL, NULL);
+    context_jump(from, to); /* and back: from where it was left, which may be another stack */
+    __sanitizer_finish_switch_fiber(from->shadow, &to->stack, &to->stack_size);
 }
 
 /* The first thing on a new stack: learns about the one it came from. */

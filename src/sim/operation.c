@@ -1,0 +1,343 @@
+/* What each operation does. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "sim/choice.h"
+#include "sim/ring.h"
+#include "sim/socket.h"
+#include "sim/world.h"
+
+static void *pointer(uint64_t address)
+{
+    return (void *)(uintptr_t)address;
+}
+
+/* ---- Preparing: what the kernel copies when it takes the SQE --------------------------------- */
+
+static int prepare_sendmsg(struct request *request)
+{
+    const struct msghdr *message = pointer(request->sqe.addr);
+    request->count = message->msg_iovlen;
+    request->vector = calloc(request->count + 1, sizeof *request->vector);
+    if (request->vector == NULL)
+        abort();
+    memcpy(request->vector, message->msg_iov, request->count * sizeof *request->vector);
+    for (size_t i = 0; i < request->count; i++)
+        request->size += request->vector[i].iov_len;
+    return 0;
+}
+
+static int prepare_connect(struct request *request)
+{
+    request->address_length = (socklen_t)request->sqe.off;
+    if (request->address_length > sizeof request->address || request->sqe.len != 0)
+        return -EINVAL;
+    memcpy(&request->address, pointer(request->sqe.addr), request->address_length);
+    return 0;
+}
+
+static int prepare_receive(struct request *request)
+{
+    const struct io_uring_sqe *sqe = &request->sqe;
+    bool multishot = sqe->ioprio & IORING_RECV_MULTISHOT;
+    if (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT))
+        return -EINVAL;
+    if (multishot && (!(sqe->flags & IOSQE_BUFFER_SELECT) || sqe->msg_flags & MSG_WAITALL))
+        return -EINVAL;
+    return 0;
+}
+
+int operation_prepare(struct request *request)
+{
+    const struct io_uring_sqe *sqe = &request->sqe;
+    if (sqe->flags & ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_BUFFER_SELECT | IOSQE_ASYNC))
+        return -EINVAL;
+    if (sqe->flags & IOSQE_BUFFER_SELECT && sqe->opcode != IORING_OP_RECV)
+        return -EOPNOTSUPP;
+    switch (sqe->opcode) {
+    case IORING_OP_SENDMSG:
+        return prepare_sendmsg(request);
+    case IORING_OP_SEND:
+    case IORING_OP_SEND_ZC:
+        request->one = (struct iovec){ pointer(sqe->addr), sqe->len };
+        request->count = 1;
+        request->size = sqe->len;
+        return 0;
+    case IORING_OP_RECV:
+        return prepare_receive(request);
+    case IORING_OP_CONNECT:
+        return prepare_connect(request);
+    case IORING_OP_CLOSE:
+        return sqe->off != 0 || sqe->addr != 0 || sqe->len != 0 ? -EINVAL : 0;
+    case IORING_OP_POLL_ADD:
+        return sqe->len & ~IORING_POLL_ADD_MULTI || sqe->addr != 0 ? -EINVAL : 0;
+    case IORING_OP_ASYNC_CANCEL:
+        return sqe->cancel_flags != 0 || sqe->off != 0 ? -EINVAL : 0;
+    case IORING_OP_ACCEPT:
+    case IORING_OP_NOP:
+        return 0;
+    default:
+        return -EINVAL;
+    }
+}
+
+bool operation_needs_file(const struct request *request)
+{
+    uint8_t opcode = request->sqe.opcode;
+    return opcode != IORING_OP_NOP && opcode != IORING_OP_CLOSE && opcode != IORING_OP_ASYNC_CANCEL;
+}
+
+bool operation_has_failed(const struct request *request, int result)
+{
+    uint8_t opcode = request->sqe.opcode;
+    bool all = request->sqe.msg_flags & MSG_WAITALL;
+    if (opcode == IORING_OP_SEND || opcode == IORING_OP_SENDMSG || opcode == IORING_OP_SEND_ZC)
+        return result < 0 || (all && (size_t)result < request->size);
+    return result < 0;
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------- */
+
+static bool is_readable(struct file *file)
+{
+    return socket_poll(file) & (POLLIN | POLLRDHUP | POLLHUP | POLLERR);
+}
+
+static int receive_into(struct request *request, void *memory, size_t size, bool *ret_more)
+{
+    if (request->sqe.len > 0 && request->sqe.len < size)
+        size = request->sqe.len;
+    ssize_t n = socket_receive(request->file, memory, size, ret_more);
+    if (n == -EAGAIN)
+        return request->sqe.msg_flags & MSG_DONTWAIT ? -EAGAIN : WAITS;
+    if (n > 0)
+        request->ring->read += (uint64_t)n;
+    return (int)n;
+}
+
+static int try_receive_selected(struct request *request, uint32_t *ret_flags)
+{
+    struct group *group = group_find(request->ring, request->sqe.buf_group);
+    struct io_uring_buf *buffer = group != NULL ? group_next(group) : NULL;
+    if (buffer == NULL || fault(FAULT_NO_BUFFERS, "a receive"))
+        return -ENOBUFS;
+    if (!is_readable(request->file))
+        return WAITS;
+    bool more = false;
+    group_lend(buffer, true);
+    int n = receive_into(request, pointer(buffer->addr), buffer->len, &more);
+    if (n <= 0) {
+        group_lend(buffer, false);
+        return n;
+    }
+    *ret_flags = group_take(group, (size_t)n) | (more ? IORING_CQE_F_SOCK_NONEMPTY : 0);
+    if (!(request->sqe.ioprio & IORING_RECV_MULTISHOT) || fault(FAULT_MULTISHOT_END, "a receive") ||
+        !ring_post(request->ring, request->sqe.user_data, n, *ret_flags | IORING_CQE_F_MORE))
+        return n;
+    return GOES_ON;
+}
+
+static int try_receive(struct request *request, uint32_t *ret_flags)
+{
+    if (!file_is_socket(request->file))
+        return -ENOTSOCK;
+    if (request->sqe.flags & IOSQE_BUFFER_SELECT)
+        return try_receive_selected(request, ret_flags);
+    if (!is_readable(request->file))
+        return request->sqe.msg_flags & MSG_DONTWAIT ? -EAGAIN : WAITS;
+    bool more = false;
+    int n = receive_into(request, pointer(request->sqe.addr), request->sqe.len, &more);
+    if (more && n > 0)
+        *ret_flags = IORING_CQE_F_SOCK_NONEMPTY;
+    return n;
+}
+
+/* ---- Sending --------------------------------------------------------------------------------- */
+
+/* The bytes are looked at now, which may be long after the submission. */
+static int try_send(struct request *request)
+{
+    const struct iovec *vector = request->vector != NULL ? request->vector : &request->one;
+    if (!file_is_socket(request->file))
+        return -ENOTSOCK;
+    if (!(request->sqe.msg_flags & MSG_NOSIGNAL))
+        violation("a send without MSG_NOSIGNAL");
+    ssize_t n = socket_send(request->file, vector, request->count, request->sent,
+                            (int)request->sqe.msg_flags & MSG_MORE);
+    if (n == -EAGAIN)
+        return request->sqe.msg_flags & MSG_DONTWAIT ? -EAGAIN : WAITS;
+    if (n < 0)
+        return request->sent > 0 ? (int)request->sent : (int)n;
+    request->sent += (size_t)n;
+    request->ring->written += (uint64_t)n;
+    bool all = request->sqe.msg_flags & MSG_WAITALL;
+    return all && request->sent < request->size ? GOES_ON : (int)request->sent;
+}
+
+/* A notice tells when the bytes are not needed any more. */
+struct notice {
+    struct event event;
+    uint64_t user_data;
+    int fd;
+};
+
+static void give_notice(struct event *event)
+{
+    struct notice *notice = container_of(event, struct notice, event);
+    struct sim_ring *ring = ring_by_fd(notice->fd, false);
+    if (ring != NULL)
+        ring_post(ring, notice->user_data, 0, IORING_CQE_F_NOTIF);
+    free(notice);
+}
+
+static int try_send_zero_copy(struct request *request, uint32_t *ret_flags)
+{
+    int family = 0;
+    if (!file_is_socket(request->file))
+        return -ENOTSOCK;
+    if (socket_get_option(request->file, SOL_SOCKET, SO_DOMAIN, &family) < 0 || family == AF_UNIX)
+        return -EOPNOTSUPP;
+    int result = try_send(request);
+    if (result == WAITS || result == GOES_ON)
+        return result;
+    struct notice *notice = calloc(1, sizeof *notice);
+    if (notice == NULL)
+        abort();
+    *notice = (struct notice){ .event = { .run = give_notice },
+                               .user_data = request->sqe.user_data,
+                               .fd = request->ring->fd };
+    if (fault(FAULT_LATE_NOTICE, "a zero-copy send"))
+        event_after(&notice->event, (int64_t)(1 + choose(1000, "how late")) * WEIR_MILLISECOND);
+    else
+        event_enable(&notice->event);
+    *ret_flags = IORING_CQE_F_MORE;
+    return result;
+}
+
+/* ---- Accepting and connecting ---------------------------------------------------------------- */
+
+static int try_accept(struct request *request)
+{
+    int error = 0;
+    if (!file_is_socket(request->file))
+        return -ENOTSOCK;
+    if (fd_count() >= fd_limit()) /* a number is had first: without one nobody is let in */
+        return -EMFILE;
+    struct file *client = socket_accept(request->file, &error);
+    if (client == NULL)
+        return error == -EAGAIN ? WAITS : error;
+    int fd = fd_install(client);
+    if (fd < 0) {
+        if (client->closed != NULL)
+            client->closed(client);
+        file_drop(client);
+        return fd;
+    }
+    if (!(request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) ||
+        fault(FAULT_MULTISHOT_END, "an accept") ||
+        !ring_post(request->ring, request->sqe.user_data, fd, IORING_CQE_F_MORE))
+        return fd;
+    return GOES_ON;
+}
+
+static int try_connect(struct request *request, bool first)
+{
+    if (!file_is_socket(request->file))
+        return -ENOTSOCK;
+    const struct sockaddr *address = first ? (struct sockaddr *)&request->address : NULL;
+    int rc = socket_connect(request->file, address, first ? request->address_length : 0);
+    return rc == -EINPROGRESS || rc == -EALREADY ? WAITS : rc;
+}
+
+/* ---- The others ------------------------------------------------------------------------------ */
+
+static int try_poll(struct request *request)
+{
+    struct file *file = request->file;
+    bool multishot = request->sqe.len & IORING_POLL_ADD_MULTI;
+    int mask = (int)(request->sqe.poll32_events | POLLERR | POLLHUP);
+    if (file->kind == FILE_EVENT) {
+        uint64_t signals = event_file_signals(file);
+        if (signals == request->signals)
+            return WAITS;
+        request->signals = signals;
+        mask &= POLLIN;
+    } else {
+        mask &= file_is_socket(file) ? socket_poll(file) : POLLIN | POLLOUT;
+    }
+    if (mask == 0)
+        return WAITS;
+    if (!multishot || fault(FAULT_MULTISHOT_END, "a poll") ||
+        !ring_post(request->ring, request->sqe.user_data, mask, IORING_CQE_F_MORE))
+        return mask;
+    return WAITS;
+}
+
+/* Three outcomes: it is found and ends; it has ended just before, or is too far to be stopped. */
+static int try_cancel(struct request *request)
+{
+    struct request *target = request_find(request->ring, request->sqe.addr);
+    if (target == NULL)
+        return -ENOENT;
+    if (!fault(FAULT_CANCEL_RACE, "a cancel")) {
+        request_cancel(target, false);
+        return 0;
+    }
+    if (choose(2, "too late, or too far") == 0) {
+        request_try(target);
+        target = request_find(request->ring, request->sqe.addr);
+        if (target != NULL)
+            request_cancel(target, false);
+        return target != NULL ? 0 : -ENOENT;
+    }
+    request_cancel(target, true);
+    return -EALREADY;
+}
+
+static int refuse(const struct request *request)
+{
+    switch (request->sqe.opcode) {
+    case IORING_OP_RECV:
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+    case IORING_OP_ACCEPT:
+    case IORING_OP_CONNECT:
+    case IORING_OP_POLL_ADD:
+        return fault_call(FAULT_CALL, "an operation") ? -ENOMEM : 0;
+    default:
+        return 0;
+    }
+}
+
+int operation_try(struct request *request, uint32_t *ret_flags)
+{
+    bool first = !request->tried;
+    int rc = first ? refuse(request) : 0;
+    request->tried = true;
+    if (rc < 0)
+        return rc;
+    switch (request->sqe.opcode) {
+    case IORING_OP_RECV:
+        return try_receive(request, ret_flags);
+    case IORING_OP_SEND:
+    case IORING_OP_SENDMSG:
+        return try_send(request);
+    case IORING_OP_SEND_ZC:
+        return try_send_zero_copy(request, ret_flags);
+    case IORING_OP_ACCEPT:
+        return try_accept(request);
+    case IORING_OP_CONNECT:
+        return try_connect(request, first);
+    case IORING_OP_CLOSE:
+        return fd_close(request->sqe.fd);
+    case IORING_OP_POLL_ADD:
+        return try_poll(request);
+    case IORING_OP_ASYNC_CANCEL:
+        return try_cancel(request);
+    default:
+        return 0;
+    }
+}

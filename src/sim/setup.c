@@ -1,0 +1,251 @@
+/* Making a ring, registering things with it, and its end. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "base/metrics.h"
+#include "kernel/sys.h"
+#include "sim/choice.h"
+#include "sim/ring.h"
+#include "sim/thread.h"
+#include "sim/world.h"
+
+static struct list all;
+static int registered; /* so many indices have been given out */
+
+void rings_open(void)
+{
+    all = (struct list){ 0 };
+    registered = 0;
+}
+
+unsigned rings_count(void)
+{
+    unsigned count = 0;
+    for (struct list_node *node = list_first(&all); node != NULL; node = list_next(&all, node))
+        count++;
+    return count;
+}
+
+struct sim_ring *ring_by_fd(int fd, bool by_index)
+{
+    for (struct list_node *node = list_first(&all); node != NULL; node = list_next(&all, node)) {
+        struct sim_ring *ring = container_of(node, struct sim_ring, node);
+        if (by_index ? ring->index == fd : ring->fd == fd)
+            return ring;
+    }
+    return NULL;
+}
+
+/* ---- Setting up ------------------------------------------------------------------------------ */
+
+static unsigned round_up(unsigned n)
+{
+    unsigned power = 1;
+    while (power < n)
+        power *= 2;
+    return power;
+}
+
+static int check_flags(unsigned flags)
+{
+    const struct profile *profile = world_profile();
+    unsigned known = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL |
+                     IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
+    if (profile->setup_error != 0)
+        return profile->setup_error;
+    if (profile->defer_taskrun)
+        known |= IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+    if (profile->no_sqarray)
+        known |= IORING_SETUP_NO_SQARRAY;
+    if (flags & ~known)
+        return -EINVAL;
+    if (flags & IORING_SETUP_DEFER_TASKRUN && !(flags & IORING_SETUP_SINGLE_ISSUER))
+        return -EINVAL;
+    if (flags & IORING_SETUP_TASKRUN_FLAG &&
+        !(flags & (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN)))
+        return -EINVAL;
+    return 0;
+}
+
+/* The sizes that the kernel makes of what is asked for. */
+static int choose_sizes(unsigned entries, struct io_uring_params *params)
+{
+    if (entries == 0)
+        return -EINVAL;
+    if (entries > 32768) {
+        if (!(params->flags & IORING_SETUP_CLAMP))
+            return -EINVAL;
+        entries = 32768;
+    }
+    params->sq_entries = round_up(entries);
+    if (!(params->flags & IORING_SETUP_CQSIZE)) {
+        params->cq_entries = 2 * params->sq_entries;
+        return 0;
+    }
+    if (params->cq_entries == 0)
+        return -EINVAL;
+    if (params->cq_entries > 65536) {
+        if (!(params->flags & IORING_SETUP_CLAMP))
+            return -EINVAL;
+        params->cq_entries = 65536;
+    }
+    params->cq_entries = round_up(params->cq_entries);
+    return params->cq_entries < params->sq_entries ? -EINVAL : 0;
+}
+
+static void free_ring(struct file *file)
+{
+    struct sim_ring *ring = container_of(file, struct sim_ring, file);
+    free(ring->memory);
+    free(ring);
+}
+
+/* The memory that the kernel and the program share, as io_uring_queue_mmap() tells of it. */
+static void share(struct sim_ring *ring, struct io_uring *uring,
+                  const struct io_uring_params *params)
+{
+    unsigned *words = ring->memory;
+    unsigned *sq = words, *cq = words + 8;
+    ring->sq_head = &sq[0];
+    ring->sq_tail = &sq[1];
+    ring->sq_flags = &sq[2];
+    ring->cq_head = &cq[0];
+    ring->cq_tail = &cq[1];
+    ring->cq_overflow = &cq[2];
+    sq[3] = ring->entries - 1;
+    sq[4] = ring->entries;
+    cq[3] = ring->cq_entries - 1;
+    cq[4] = ring->cq_entries;
+    ring->cqes = (struct io_uring_cqe *)(void *)(words + 16);
+    ring->sqes = (struct io_uring_sqe *)(void *)(ring->cqes + ring->cq_entries);
+    ring->sq_array = (unsigned *)(void *)(ring->sqes + ring->entries);
+
+    uring->sq.khead = ring->sq_head;
+    uring->sq.ktail = ring->sq_tail;
+    uring->sq.kflags = ring->sq_flags;
+    uring->sq.kring_mask = &sq[3];
+    uring->sq.kring_entries = &sq[4];
+    uring->sq.kdropped = &sq[5];
+    uring->sq.array = params->flags & IORING_SETUP_NO_SQARRAY ? NULL : ring->sq_array;
+    uring->sq.sqes = ring->sqes;
+    uring->cq.khead = ring->cq_head;
+    uring->cq.ktail = ring->cq_tail;
+    uring->cq.kflags = &cq[5];
+    uring->cq.kring_mask = &cq[3];
+    uring->cq.kring_entries = &cq[4];
+    uring->cq.koverflow = ring->cq_overflow;
+    uring->cq.cqes = ring->cqes;
+    uring->ring_fd = ring->fd;
+    uring->flags = params->flags;
+    uring->features = params->features;
+}
+
+static struct sim_ring *ring_new(const struct io_uring_params *params)
+{
+    struct sim_ring *ring = calloc(1, sizeof *ring);
+    size_t size = 64 + params->cq_entries * sizeof(struct io_uring_cqe) +
+                  params->sq_entries * (sizeof(struct io_uring_sqe) + sizeof(unsigned));
+    if (ring == NULL || (ring->memory = calloc(1, size)) == NULL)
+        abort();
+    ring->file = (struct file){ .kind = FILE_RING, .references = 1, .free = free_ring };
+    ring->entries = params->sq_entries;
+    ring->cq_entries = params->cq_entries;
+    ring->flags = params->flags;
+    ring->index = -1;
+    ring->owner = thread_this();
+    ring->before = metrics;
+    return ring;
+}
+
+int sys_ring_setup(struct io_uring *uring, unsigned entries, struct io_uring_params *params)
+{
+    if (thread_this() == NULL)
+        return -ENOSYS;
+    int rc = check_flags(params->flags);
+    if (rc == 0)
+        rc = choose_sizes(entries, params);
+    if (rc == 0 && fault_call(FAULT_CALL, "io_uring_setup"))
+        rc = -ENOMEM;
+    if (rc < 0)
+        return rc;
+    params->features = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE |
+                       IORING_FEAT_RW_CUR_POS | IORING_FEAT_CUR_PERSONALITY |
+                       IORING_FEAT_FAST_POLL | IORING_FEAT_POLL_32BITS | IORING_FEAT_EXT_ARG |
+                       IORING_FEAT_NATIVE_WORKERS | IORING_FEAT_CQE_SKIP |
+                       (world_profile()->no_iowait ? IORING_FEAT_NO_IOWAIT : 0);
+    struct sim_ring *ring = ring_new(params);
+    int fd = fd_install(&ring->file);
+    if (fd < 0) {
+        file_drop(&ring->file);
+        return fd;
+    }
+    ring->fd = fd;
+    list_append(&all, &ring->node);
+    memset(uring, 0, sizeof *uring);
+    share(ring, uring, params);
+    return fd;
+}
+
+static void drop_done(struct list *list)
+{
+    struct list_node *node;
+    while ((node = list_take_first(list)) != NULL)
+        free(container_of(node, struct done, node));
+}
+
+void sys_ring_exit(struct io_uring *uring)
+{
+    struct sim_ring *ring = ring_by_fd(uring->ring_fd, false);
+    if (ring == NULL)
+        violation("a ring is closed that is not open");
+    ring_check_end(ring);
+    request_drop_all(ring);
+    drop_done(&ring->work);
+    drop_done(&ring->overflow);
+    list_remove(&ring->node);
+    fd_close(ring->fd);
+}
+
+/* ---- Registering ----------------------------------------------------------------------------- */
+
+static int probe(struct io_uring_probe *result, unsigned count)
+{
+    unsigned last =
+        world_profile()->version >= 606 ? IORING_OP_SENDMSG_ZC + 1 : IORING_OP_SENDMSG_ZC;
+    result->last_op = (uint8_t)last;
+    result->ops_len = (uint8_t)(count <= last ? count : last + 1);
+    for (unsigned i = 0; i < result->ops_len; i++)
+        result->ops[i] =
+            (struct io_uring_probe_op){ .op = (uint8_t)i, .flags = IO_URING_OP_SUPPORTED };
+    return 0;
+}
+
+static int register_fd(struct sim_ring *ring, struct io_uring_rsrc_update *update)
+{
+    if (fault_call(FAULT_CALL, "registering the ring's fd"))
+        return -ENOMEM;
+    ring->index = registered++;
+    update->offset = (unsigned)ring->index;
+    return 1;
+}
+
+int sys_ring_register(int fd, unsigned operation, void *argument, unsigned count)
+{
+    struct sim_ring *ring = ring_by_fd(fd, false);
+    if (ring == NULL)
+        return -EBADF;
+    switch (operation) {
+    case IORING_REGISTER_PROBE:
+        return fault_call(FAULT_CALL, "probing") ? -ENOMEM : probe(argument, count);
+    case IORING_REGISTER_RING_FDS:
+        return register_fd(ring, argument);
+    case IORING_REGISTER_PBUF_RING:
+        return count == 1 ? group_register(ring, argument) : -EINVAL;
+    case IORING_UNREGISTER_PBUF_RING:
+        return count == 1 ? group_unregister(ring, argument) : -EINVAL;
+    default:
+        return -EINVAL;
+    }
+}

@@ -1,0 +1,477 @@
+/* The bytes of connections: sent, on the wire, arrived; their ends, and what breaks them. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/macros.h"
+#include "sim/choice.h"
+#include "sim/socket_state.h"
+#include "sim/world.h"
+#include "weir.h"
+
+enum { CALM_ROOM = 64 * 1024, CORK = 200 };
+
+static struct socket_totals totals;
+static char forbidden[64];
+static size_t forbidden_size;
+
+/* ---- Queues of bytes ------------------------------------------------------------------------- */
+
+static void bytes_add(struct bytes *bytes, const char *data, size_t size)
+{
+    if (bytes->begin > 0 && bytes->begin + bytes->size + size > bytes->room) {
+        memmove(bytes->data, bytes->data + bytes->begin, bytes->size);
+        bytes->begin = 0;
+    }
+    if (bytes->size + size > bytes->room) {
+        bytes->room = 2 * (bytes->size + size) + 64;
+        bytes->data = realloc(bytes->data, bytes->room);
+        if (bytes->data == NULL)
+            abort();
+    }
+    memcpy(bytes->data + bytes->begin + bytes->size, data, size);
+    bytes->size += size;
+}
+
+static void bytes_drop(struct bytes *bytes, size_t size)
+{
+    bytes->begin += size;
+    bytes->size -= size;
+    if (bytes->size == 0)
+        bytes->begin = 0;
+}
+
+void bytes_free(struct bytes *bytes)
+{
+    free(bytes->data);
+    *bytes = (struct bytes){ 0 };
+}
+
+/* ---- What must not be on the wire ------------------------------------------------------------ */
+
+void sockets_forbid(const void *bytes, size_t size)
+{
+    forbidden_size = bytes != NULL && size <= sizeof forbidden ? size : 0;
+    if (forbidden_size > 0)
+        memcpy(forbidden, bytes, size);
+}
+
+static void look_at(struct socket *to, const char *data, size_t size)
+{
+    struct inflow *in = &to->in;
+    char seam[2 * sizeof in->tail];
+    if (forbidden_size == 0) {
+        in->tail_size = 0;
+        return;
+    }
+    size_t some = size < forbidden_size ? size : forbidden_size;
+    memcpy(seam, in->tail, in->tail_size);
+    memcpy(seam + in->tail_size, data, some);
+    if (memmem(data, size, forbidden, forbidden_size) != NULL ||
+        memmem(seam, in->tail_size + some, forbidden, forbidden_size) != NULL)
+        violation("connection %u carries what must not be on the wire: \"%.*s\"", to->number,
+                  (int)forbidden_size, forbidden);
+    size_t keep = forbidden_size - 1;
+    if (size >= keep) {
+        memcpy(in->tail, data + size - keep, keep);
+        in->tail_size = keep;
+    } else {
+        size_t all = in->tail_size + size;
+        memcpy(seam + in->tail_size, data, size);
+        size_t left = all < keep ? all : keep;
+        memcpy(in->tail, seam + all - left, left);
+        in->tail_size = left;
+    }
+}
+
+/* ---- Breaking -------------------------------------------------------------------------------- */
+
+static void drop_wire(struct socket *socket)
+{
+    socket->in.wire.size = socket->in.wire.begin = 0;
+    socket->in.held = 0;
+    event_stop(&socket->in.deliver);
+}
+
+/* What is on its way to it is lost; what has arrived is there still. */
+void stream_reset(struct socket *socket, int error)
+{
+    if (socket->state != STATE_CONNECTED || socket->reset_seen)
+        return;
+    trace("tcp %u: an end learns of %d", socket->number, error);
+    socket->reset_seen = true;
+    socket->error =
+        error == -ECONNRESET && socket->in.fin && socket->family != AF_UNIX ? -EPIPE : error;
+    drop_wire(socket);
+    file_changed(&socket->file);
+}
+
+static void reset_arrives(struct event *event)
+{
+    stream_reset(container_of(event, struct socket, in.reset), -ECONNRESET);
+}
+
+void stream_reset_peer(struct socket *socket)
+{
+    struct socket *peer = socket->peer;
+    if (peer == NULL)
+        return;
+    if (socket->family == AF_UNIX)
+        stream_reset(peer, -ECONNRESET);
+    else if (fault(FAULT_DELAY, "a reset"))
+        event_after(&peer->in.reset, (int64_t)choose(200, "how long") * WEIR_MILLISECOND);
+    else
+        event_enable(&peer->in.reset);
+}
+
+static void network_breaks(struct socket *socket, int error)
+{
+    trace("tcp %u: the network breaks it", socket->number);
+    if (socket->peer != NULL)
+        stream_reset(socket->peer, error);
+    stream_reset(socket, error);
+}
+
+/* ---- Delivering ------------------------------------------------------------------------------ */
+
+/* Something is on the wire that may arrive now, or is to wait a little. */
+static void schedule(struct socket *to)
+{
+    struct inflow *in = &to->in;
+    bool something = in->wire.size > in->held || (in->fin_sent && !in->fin);
+    if (to->state != STATE_CONNECTED || to->reset_seen || in->stalled || in->deliver.timed)
+        return;
+    if (!something) {
+        if (in->held > 0)
+            event_after(&in->deliver, CORK * WEIR_MILLISECOND);
+    } else if (fault(FAULT_DELAY, "bytes")) {
+        event_after(&in->deliver, (int64_t)choose(300, "how long") * WEIR_MILLISECOND);
+    } else {
+        event_enable(&in->deliver);
+    }
+}
+
+static void corrupt(struct socket *to, size_t size)
+{
+    char *data = to->in.wire.data + to->in.wire.begin;
+    data[choose((unsigned)size, "which byte")] ^= (char)(1 << choose(8, "which bit"));
+}
+
+/* How many arrive now. */
+static size_t portion(struct inflow *in)
+{
+    size_t room = in->arrived_most > in->arrived.size ? in->arrived_most - in->arrived.size : 0;
+    size_t size = in->wire.size - in->held;
+    size = size < room ? size : room;
+    return size > 1 && fault(FAULT_SHORT_RECEIVE, "delivery")
+               ? 1 + choose((unsigned)size, "part") % size
+               : size;
+}
+
+static void stall(struct inflow *in)
+{
+    static const int64_t waits[] = { 5, 200, 3000, 70000, 600000 };
+    in->stalled = true;
+    event_after(&in->deliver, waits[choose(5, "for how long")] * WEIR_MILLISECOND);
+}
+
+static void deliver(struct event *event)
+{
+    struct socket *to = container_of(event, struct socket, in.deliver);
+    struct inflow *in = &to->in;
+    if (in->wire.size == in->held)
+        in->held = 0; /* nothing more came in time */
+    if (!in->stalled && fault(FAULT_STALL, "bytes")) {
+        stall(in);
+        return;
+    }
+    in->stalled = false;
+    if (in->breaks && in->total >= in->breaks_after) {
+        network_breaks(to, in->breaks_with);
+        return;
+    }
+    size_t size = portion(in);
+    if (size > 0) {
+        if (fault(FAULT_CORRUPT, "bytes"))
+            corrupt(to, size);
+        bytes_add(&in->arrived, in->wire.data + in->wire.begin, size);
+        bytes_drop(&in->wire, size);
+        in->total += size;
+        trace("tcp %u: %zu bytes arrive, %zu on their way", to->number, size, in->wire.size);
+    }
+    bool at_end = in->wire.size == 0 && in->fin_sent && !in->fin;
+    if (at_end) {
+        in->fin = true;
+        trace("tcp %u: the end arrives", to->number);
+    }
+    if (size > 0 || at_end) {
+        file_changed(&to->file);
+        if (to->peer != NULL)
+            file_changed(&to->peer->file);
+        schedule(to);
+    }
+}
+
+/* ---- Beginning and end ----------------------------------------------------------------------- */
+
+static size_t some_room(bool may_be_tiny)
+{
+    static const size_t sizes[] = { CALM_ROOM, 256 * 1024, 4096, 600, 40 };
+    return sizes[choose(may_be_tiny ? 5 : 4, "size of a socket's buffer")];
+}
+
+static void open_inflow(struct socket *socket)
+{
+    static const int errors[] = { -ECONNRESET, -EPIPE, -ETIMEDOUT };
+    static const enum fault fates[] = { FAULT_RESET, FAULT_PIPE, FAULT_TIMED_OUT };
+    struct inflow *in = &socket->in;
+    in->deliver = (struct event){ .run = deliver, .wire = true };
+    in->reset = (struct event){ .run = reset_arrives, .wire = true };
+    in->wire_most = some_room(true);
+    in->arrived_most = some_room(true);
+    for (int i = 0; i < 3 && socket->family != AF_UNIX; i++) {
+        if (!fault(fates[i], "a connection's fate"))
+            continue;
+        in->breaks = true;
+        in->breaks_with = errors[i] == -EPIPE ? -ECONNRESET : errors[i];
+        in->breaks_after = choose(20000, "after how many bytes");
+        break;
+    }
+}
+
+void stream_begin(struct socket *client, struct socket *server)
+{
+    client->peer = server;
+    server->peer = client;
+    client->state = server->state = STATE_CONNECTED;
+    open_inflow(client);
+    open_inflow(server);
+}
+
+void stream_end(struct socket *socket)
+{
+    struct inflow *in = &socket->in;
+    struct socket *peer = socket->peer;
+    event_stop(&in->deliver);
+    event_stop(&in->reset);
+    if (socket->state == STATE_CONNECTED && peer != NULL) {
+        bool unread = in->arrived.size > 0;
+        bool more = in->wire.size > 0;
+        peer->peer = NULL;
+        if (!socket->reset_seen) {
+            peer->in.held = 0;
+            peer->in.fin_sent = true;
+            socket->peer = peer;
+            if (unread && socket->family != AF_UNIX)
+                drop_wire(peer);
+            if (unread || (more && socket->family != AF_UNIX))
+                stream_reset_peer(socket);
+            schedule(peer);
+        }
+        file_changed(&peer->file);
+    }
+    bytes_free(&in->wire);
+    bytes_free(&in->arrived);
+}
+
+void socket_reset(struct file *file)
+{
+    struct socket *socket = socket_of(file);
+    if (socket->state != STATE_CONNECTED || socket->peer == NULL || socket->reset_seen)
+        return;
+    drop_wire(socket->peer);
+    stream_reset_peer(socket);
+    socket->reset_seen = true;
+    drop_wire(socket);
+}
+
+/* ---- Receiving ------------------------------------------------------------------------------- */
+
+static int take_error(struct socket *socket)
+{
+    int error = socket->error;
+    socket->error = 0;
+    return error;
+}
+
+static bool is_at_end(const struct socket *socket)
+{
+    return socket->in.fin || socket->shut_read || socket->reset_seen;
+}
+
+ssize_t socket_receive(struct file *file, void *buffer, size_t size, bool *ret_more)
+{
+    struct socket *socket = socket_of(file);
+    struct inflow *in = &socket->in;
+    *ret_more = false;
+    if (socket->state == STATE_CONNECTING)
+        return -EAGAIN;
+    if (socket->state != STATE_CONNECTED)
+        return socket->error != 0          ? take_error(socket)
+               : socket->family == AF_UNIX ? -EINVAL
+                                           : -ENOTCONN;
+    if (in->arrived.size == 0) {
+        if (socket->error != 0)
+            return take_error(socket);
+        return is_at_end(socket) ? 0 : -EAGAIN;
+    }
+    size = size < in->arrived.size ? size : in->arrived.size;
+    if (size > 1 && fault(FAULT_SHORT_RECEIVE, "a receive"))
+        size = 1 + choose((unsigned)size - 1, "how many bytes");
+    memcpy(buffer, in->arrived.data + in->arrived.begin, size);
+    bytes_drop(&in->arrived, size);
+    totals.received += size;
+    *ret_more = in->arrived.size > 0;
+    schedule(socket);
+    if (socket->peer != NULL && socket->family == AF_UNIX)
+        file_changed(&socket->peer->file);
+    return (ssize_t)size;
+}
+
+/* ---- Sending --------------------------------------------------------------------------------- */
+
+static int why_not_send(struct socket *socket)
+{
+    if (socket->state == STATE_CONNECTING)
+        return -EAGAIN;
+    if (socket->state != STATE_CONNECTED)
+        return socket->error != 0          ? take_error(socket)
+               : socket->family == AF_UNIX ? -ENOTCONN
+                                           : -EPIPE;
+    if (socket->error != 0)
+        return take_error(socket);
+    if (socket->shut_write || socket->reset_seen)
+        return -EPIPE;
+    return socket->family == AF_UNIX && socket->peer == NULL ? -EPIPE : 0;
+}
+
+static size_t room_for(const struct socket *peer)
+{
+    return peer->in.wire_most > peer->in.wire.size ? peer->in.wire_most - peer->in.wire.size : 0;
+}
+
+static size_t copy_out(struct socket *to, const struct iovec *vector, size_t count, size_t skip,
+                       size_t most)
+{
+    size_t taken = 0;
+    for (size_t i = 0; i < count && taken < most; i++) {
+        if (skip >= vector[i].iov_len) {
+            skip -= vector[i].iov_len;
+            continue;
+        }
+        const char *data = (const char *)vector[i].iov_base + skip;
+        size_t part = min_size(vector[i].iov_len - skip, most - taken);
+        look_at(to, data, part);
+        bytes_add(&to->in.wire, data, part);
+        taken += part;
+        skip = 0;
+    }
+    return taken;
+}
+
+ssize_t socket_send(struct file *file, const struct iovec *vector, size_t count, size_t skip,
+                    int flags)
+{
+    struct socket *socket = socket_of(file);
+    int rc = why_not_send(socket);
+    if (rc < 0)
+        return rc;
+    size_t size = 0;
+    for (size_t i = 0; i < count; i++)
+        size += vector[i].iov_len;
+    size -= skip;
+    if (size == 0)
+        return 0;
+    struct socket *peer = socket->peer;
+    if (peer == NULL) { /* it has closed, and says so */
+        totals.sent += size;
+        if (socket->in.reset.place == 0)
+            event_enable(&socket->in.reset);
+        return (ssize_t)size;
+    }
+    size_t room = peer->reset_seen ? size : room_for(peer);
+    if (room == 0)
+        return -EAGAIN;
+    size = min_size(size, room);
+    if (size > 1 && fault(FAULT_SHORT_SEND, "a send"))
+        size = 1 + choose((unsigned)size - 1, "how many bytes");
+    size = copy_out(peer, vector, count, skip, size);
+    totals.sent += size;
+    peer->in.held = flags & MSG_MORE && socket->family != AF_UNIX ? peer->in.held + size : 0;
+    trace("tcp %u: %zu bytes are sent", socket->number, size);
+    schedule(peer);
+    return (ssize_t)size;
+}
+
+/* ---- Ending directions, and looking ---------------------------------------------------------- */
+
+int socket_shutdown(struct file *file, int how)
+{
+    struct socket *socket = socket_of(file);
+    if (socket->state == STATE_LISTENING) {
+        if (how != SHUT_WR)
+            listener_end(socket);
+        return 0;
+    }
+    if (socket->state == STATE_CONNECTING && socket->family != AF_UNIX) {
+        handshake_stop(socket);
+        return 0;
+    }
+    if (socket->state != STATE_CONNECTED)
+        return -ENOTCONN;
+    if (socket->reset_seen && socket->family != AF_UNIX)
+        return -ENOTCONN;
+    socket->shut_read |= how != SHUT_WR;
+    if (how != SHUT_RD && !socket->shut_write) {
+        socket->shut_write = true;
+        if (socket->peer != NULL) {
+            socket->peer->in.held = 0;
+            socket->peer->in.fin_sent = true;
+            schedule(socket->peer);
+        }
+    }
+    file_changed(file);
+    return 0;
+}
+
+short stream_poll(struct socket *socket)
+{
+    const struct inflow *in = &socket->in;
+    short mask = 0;
+    if (in->arrived.size > 0 || is_at_end(socket) || socket->error != 0)
+        mask |= POLLIN;
+    if (in->fin || socket->shut_read || socket->reset_seen)
+        mask |= POLLRDHUP;
+    if (socket->reset_seen || (in->fin && socket->shut_write))
+        mask |= POLLHUP;
+    if (socket->error != 0)
+        mask |= POLLERR;
+    if (socket->reset_seen || socket->shut_write || socket->peer == NULL ||
+        room_for(socket->peer) > 0)
+        mask |= POLLOUT;
+    return mask;
+}
+
+void streams_open(void)
+{
+    totals = (struct socket_totals){ 0 };
+    forbidden_size = 0;
+}
+
+void streams_calm(struct socket *socket)
+{
+    socket->in.breaks = false;
+    if (socket->in.stalled)
+        event_enable(&socket->in.deliver);
+}
+
+struct socket_totals socket_totals(void)
+{
+    return totals;
+}
+
+void stream_accepted(void)
+{
+    totals.accepted++;
+}

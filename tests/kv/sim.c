@@ -1,0 +1,90 @@
+/* The same server in a simulated kernel: clients set keys of their own, and get them again. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <weir-sim.h>
+
+#include "server.h"
+
+enum { CLIENTS = 4, ROUNDS = 8, PORT = 7000 };
+
+static struct kv_store store;
+
+/* What a client has set: each value is of one letter. */
+struct client {
+    char key[16];
+    size_t size;
+    char letter;
+};
+
+/* -EIO: the connection has ended, which only a fault can do. */
+static int set(struct client *client, struct weir_reader *reader, struct weir_writer *writer)
+{
+    char value[KV_VALUE];
+    struct weir_slice answer;
+    client->size = 1 + weir_sim_choose(KV_VALUE, "size of a value");
+    client->letter = (char)('a' + weir_sim_choose(26, "letter"));
+    memset(value, client->letter, client->size);
+    weir_printf(writer, "SET %s %zu\n", client->key, client->size);
+    weir_write(writer, value, client->size);
+    return weir_readline(reader, &answer) == 3 ? 0 : -EIO;
+}
+
+static int get(const struct client *client, struct weir_reader *reader, struct weir_writer *writer)
+{
+    char expected[32];
+    struct weir_slice answer;
+    ssize_t size = snprintf(expected, sizeof expected, "VALUE %zu\n", client->size);
+    weir_printf(writer, "GET %s\n", client->key);
+    ssize_t n = weir_readline(reader, &answer);
+    if (n <= 0 || answer.data[n - 1] != '\n')
+        return -EIO;
+    weir_sim_check(n == size && memcmp(answer.data, expected, (size_t)n) == 0);
+    if (weir_readexactly(reader, client->size, &answer) != (ssize_t)client->size)
+        return -EIO;
+    for (size_t i = 0; i < client->size; i++)
+        weir_sim_check(answer.data[i] == client->letter);
+    return 0;
+}
+
+static int run_client(void *argument)
+{
+    struct client *client = argument;
+    struct weir_reader *reader;
+    struct weir_writer *writer;
+    int rc = weir_open_connection("127.0.0.1", PORT, NULL, &reader, &writer);
+    for (int i = 0; rc == 0 && i < ROUNDS; i++) {
+        rc = set(client, reader, writer);
+        if (rc == 0)
+            rc = get(client, reader, writer);
+    }
+    weir_sim_check(rc == 0 || weir_sim_faults() > 0);
+    return 0;
+}
+
+static int world(void *unused)
+{
+    struct client clients[CLIENTS] = { 0 };
+    struct weir_group group = { 0 };
+    struct weir_server *server;
+    (void)unused;
+    memset(&store, 0, sizeof store);
+    int rc = weir_start_server(kv_serve, &store, "127.0.0.1", PORT, NULL, &server);
+    if (rc < 0) {
+        weir_sim_check(weir_sim_faults() > 0);
+        return 0;
+    }
+    for (int i = 0; i < CLIENTS; i++) {
+        snprintf(clients[i].key, sizeof clients[i].key, "client-%d", i);
+        weir_group_start(&group, run_client, &clients[i]);
+    }
+    weir_group_wait(&group);
+    weir_server_shutdown(server, WEIR_SECOND);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct weir_sim_scenario scenarios[] = { { .name = "kv", .main = world }, { 0 } };
+    return weir_sim_main(argc, argv, scenarios);
+}
