@@ -204,7 +204,8 @@ static unsigned completions_ready(const struct ring *ring)
 
 /* The kernel took a part only (it had no memory for the rest), and a chain ends where a
  * submission does: what was linked would go on by itself, and its bytes might overtake those
- * before. Such sends are made to do nothing, which tells their stream that it is broken. */
+ * before. Such sends are made to do nothing, which tells their stream that it is broken; and the
+ * close that followed them is made to fail, as it would have with them. */
 static void break_chains(struct ring *ring)
 {
     unsigned head = __atomic_load_n(ring->uring.sq.khead, __ATOMIC_ACQUIRE);
@@ -214,6 +215,8 @@ static void break_chains(struct ring *ring)
         linked = sqe->flags & IOSQE_IO_LINK;
         if (sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG)
             *sqe = (struct io_uring_sqe){ .opcode = IORING_OP_NOP, .user_data = sqe->user_data };
+        else if (sqe->opcode == IORING_OP_CLOSE)
+            sqe->fd = -1;
     }
 }
 

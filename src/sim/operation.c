@@ -231,9 +231,7 @@ static int try_accept(struct request *request)
         return error == -EAGAIN ? WAITS : error;
     int fd = fd_install(client);
     if (fd < 0) {
-        if (client->closed != NULL)
-            client->closed(client);
-        file_drop(client);
+            file_drop(client);
         return fd;
     }
     if (!(request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) ||

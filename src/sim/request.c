@@ -66,7 +66,8 @@ static void check_use(const struct request *request, int result)
 {
     bool refused = result == -EBADF || result == -EINVAL || result == -EFAULT;
     bool ended = request->sqe.opcode == IORING_OP_ACCEPT && result == -EINVAL; /* by a shutdown */
-    if (loop_this() != NULL && refused && !ended)
+    bool meant = request->sqe.fd == -1;
+    if (loop_this() != NULL && refused && !ended && !meant)
         violation("operation %u on fd %d is refused with %d", request->sqe.opcode, request->sqe.fd,
                   result);
 }
@@ -120,8 +121,8 @@ static void changed(struct watcher *watcher)
  * and what has been submitted must be good until it completes. */
 static void begin(struct request *request)
 {
-    request->begun = true;
     list_append(&request->ring->requests, &request->node);
+    look_up(request); /* or fails later, as told then */
     if (request->ring->submitting && choose(2, "later") == 0)
         request_try(request);
     else

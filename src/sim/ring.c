@@ -59,9 +59,12 @@ static void flush_overflow(struct sim_ring *ring)
 bool ring_post(struct sim_ring *ring, uint64_t user_data, int result, uint32_t flags)
 {
     unsigned waiting = 0;
+    bool behind = false; /* one operation's completions keep their order */
     for (struct list_node *node = list_first(&ring->work); node != NULL;
-         node = list_next(&ring->work, node))
+         node = list_next(&ring->work, node)) {
         waiting++;
+        behind |= container_of(node, struct done, node)->user_data == user_data;
+    }
     unsigned head = __atomic_load_n(ring->cq_head, __ATOMIC_ACQUIRE);
     bool full =
         !list_is_empty(&ring->overflow) || *ring->cq_tail - head + waiting >= ring->cq_entries;
@@ -71,7 +74,7 @@ bool ring_post(struct sim_ring *ring, uint64_t user_data, int result, uint32_t f
     if (done == NULL)
         abort();
     *done = (struct done){ .user_data = user_data, .result = result, .flags = flags };
-    if (ring->submitting) {
+    if (ring->submitting && !behind) {
         post(ring, done);
         return true;
     }

@@ -78,7 +78,7 @@ struct request {
     size_t count, size, sent;
     uint64_t signals; /* of an eventfd, seen */
     int failure;      /* known when it was submitted */
-    bool begun, tried;
+    bool tried;
     bool cancelled; /* it ends when it is next looked at, */
     bool doomed;    /* or if it would have to wait then */
 };

@@ -209,7 +209,6 @@ int sys_accept_and_close(int fd)
         return rc;
     int number = fd_install(client);
     if (number < 0) {
-        client->closed(client);
         file_drop(client);
         return number;
     }

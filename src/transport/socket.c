@@ -99,7 +99,7 @@ static void close_completed(struct op *op, int result, unsigned flags)
     struct socket *socket = container_of(op, struct socket, close);
     (void)flags;
     socket->state = SOCKET_CLOSED;
-    if (result == -ECANCELED && socket->close_linked) /* the send before it failed: not closed */
+    if (result < 0 && socket->close_linked) /* the send before it failed: not closed */
         socket->state = socket->error != 0 || socket->abandoned ? SOCKET_ENDING : SOCKET_FLUSHING;
     socket->close_linked = false;
     socket_move(socket);

@@ -1,0 +1,71 @@
+/* The scenarios that run in the simulated kernel, as a program: --help tells how. */
+#include <weir-sim.h>
+
+#include "scenarios.h"
+
+static const struct weir_run_options tiny_ring = { .ring_entries = 4,
+                                                   .receive_memory = 64 * 1024,
+                                                   .stack_size = 128 * 1024 };
+static const struct weir_run_options small_ring = { .ring_entries = 8,
+                                                    .receive_memory = 64 * 1024 };
+static const struct weir_run_options two_loops = { .threads = 2 }, three_loops = { .threads = 3 };
+static unsigned two = 2, three = 3;
+static bool timed = true; /* time is measured, in worlds in which it does not jump */
+
+static const struct weir_sim_scenario scenarios[] = {
+    { .name = "echo", .main = scenario_echo },
+    { .name = "requests", .main = scenario_requests },
+    { .name = "bulk", .main = scenario_bulk },
+    { .name = "bulk-small", .main = scenario_bulk, .options = { .run = &small_ring } },
+    { .name = "half-close", .main = scenario_half_close },
+    { .name = "proxy", .main = scenario_proxy },
+    { .name = "proxy-small", .main = scenario_proxy, .options = { .run = &small_ring } },
+    { .name = "broadcast", .main = scenario_broadcast },
+    { .name = "eyeballs", .main = scenario_eyeballs },
+    { .name = "eyeballs-timed",
+      .main = scenario_eyeballs,
+      .options = { .calm = true },
+      .argument = &timed },
+    { .name = "slow-names", .main = scenario_slow_names },
+    { .name = "shutdown", .main = scenario_shutdown },
+    { .name = "shutdown-timed",
+      .main = scenario_shutdown,
+      .options = { .calm = true },
+      .argument = &timed },
+    { .name = "many", .main = scenario_many, .options = { .run = &tiny_ring } },
+    { .name = "many-8", .main = scenario_many, .options = { .run = &small_ring } },
+    { .name = "fds-12", .main = scenario_fds, .options = { .fds = 12 } },
+    { .name = "fds-16", .main = scenario_fds, .options = { .fds = 16 } },
+    { .name = "fds-20", .main = scenario_fds, .options = { .fds = 20 } },
+    { .name = "parked", .main = scenario_parked },
+    { .name = "interrupts", .main = scenario_interrupts },
+    { .name = "interrupts-tiny", .main = scenario_interrupts, .options = { .run = &tiny_ring } },
+    { .name = "timeouts", .main = scenario_timeouts },
+    { .name = "timeouts-timed",
+      .main = scenario_timeouts,
+      .options = { .calm = true },
+      .argument = &timed },
+    { .name = "storm", .main = scenario_storm },
+    { .name = "storm-tiny", .main = scenario_storm, .options = { .run = &tiny_ring } },
+    { .name = "threads-2",
+      .main = scenario_threads,
+      .options = { .run = &two_loops },
+      .argument = &two },
+    { .name = "threads-3",
+      .main = scenario_threads,
+      .options = { .run = &three_loops },
+      .argument = &three },
+    { .name = "unix", .main = scenario_unix },
+    { .name = "strangers", .main = scenario_strangers },
+    { .name = "unread", .main = scenario_unread, .options = { .run = &small_ring } },
+    { .name = "tls", .main = scenario_tls },
+    { .name = "tls-corrupted", .main = scenario_tls_corrupted },
+    { .name = "start-tls", .main = scenario_start_tls },
+    { .name = "metrics", .main = scenario_metrics, .options = { .calm = true } },
+    { 0 },
+};
+
+int main(int argc, char **argv)
+{
+    return weir_sim_main(argc, argv, scenarios);
+}

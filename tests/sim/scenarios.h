@@ -1,0 +1,28 @@
+/* All scenarios: each builds its whole world, as the main task of a loop, and returns 0. */
+#ifndef WEIR_TESTS_SIM_SCENARIOS_H
+#define WEIR_TESTS_SIM_SCENARIOS_H
+
+#include <weir.h>
+
+/* streams.c */
+weir_task_fn scenario_echo, scenario_requests, scenario_bulk, scenario_half_close;
+/* relays.c */
+weir_task_fn scenario_proxy, scenario_broadcast;
+/* names.c */
+weir_task_fn scenario_eyeballs, scenario_slow_names;
+/* servers.c */
+weir_task_fn scenario_shutdown, scenario_many, scenario_fds, scenario_parked;
+/* interrupts.c */
+weir_task_fn scenario_interrupts, scenario_timeouts, scenario_storm;
+/* threads.c */
+weir_task_fn scenario_threads;
+/* unix.c */
+weir_task_fn scenario_unix;
+/* strangers.c */
+weir_task_fn scenario_strangers, scenario_unread;
+/* tls.c */
+weir_task_fn scenario_tls, scenario_tls_corrupted, scenario_start_tls;
+/* metrics.c */
+weir_task_fn scenario_metrics;
+
+#endif

@@ -1,0 +1,71 @@
+/* Unix sockets: a path or an abstract name, stale files, and files that go with their server. */
+#include <stdlib.h>
+
+#include "scenarios.h"
+#include "scene.h"
+
+static int serve(const struct weir_server_options *options)
+{
+    int rc = -1;
+    for (unsigned tries = 0; rc < 0 && tries < 5; tries++) {
+        rc = excuse(NULL,
+                    weir_start_unix_server(talk_echo, NULL, scene.path, options, &scene.server),
+                    "start_unix_server");
+        if (rc < 0)
+            weir_sleep(50 * WEIR_MILLISECOND);
+    }
+    return rc;
+}
+
+/* A server that leaves its file behind, as one that was killed. */
+static int leave_stale_file(void)
+{
+    static const struct weir_server_options keep = { .keep_socket_file = true };
+    int rc = serve(&keep);
+    if (rc < 0)
+        return rc;
+    weir_server_close(scene.server);
+    return weir_server_wait_closed(scene.server);
+}
+
+/* Where somebody listens, nobody else can. */
+static void try_second_server(void)
+{
+    struct weir_server *second;
+    int rc = weir_start_unix_server(talk_echo, NULL, scene.path, NULL, &second);
+    weir_sim_check(rc < 0);
+    weir_sim_check(rc == -EADDRINUSE || weir_sim_faults() > 0);
+}
+
+/* Its server has closed: it is as if it had never been. */
+static void try_without_server(bool abstract)
+{
+    struct weir_reader *reader;
+    struct weir_writer *writer;
+    int rc = weir_open_unix_connection(scene.path, NULL, &reader, &writer);
+    weir_sim_check(rc == -ENOENT || rc == -ECONNREFUSED);
+    if (weir_sim_faults() == 0)
+        weir_sim_check(rc == (abstract ? -ECONNREFUSED : -ENOENT));
+}
+
+int scenario_unix(void *unused)
+{
+    bool abstract = weir_sim_choose(2, "abstract") == 1;
+    (void)unused;
+    scene_begin(talk_client);
+    scene.strangers = true; /* who wants its address looks whether somebody answers there */
+    scene.path = abstract ? "@weir-sim" : "/tmp/weir-sim.sock";
+    if (weir_sim_choose(2, "stale file") == 1 && leave_stale_file() < 0)
+        return 0;
+    struct weir_server_options options = { .limit = some_limit(),
+                                           .backlog = weir_sim_choose(3, "backlog") };
+    if (serve(&options) < 0)
+        return 0;
+    try_second_server();
+    scene_clients(1 + weir_sim_choose(8, "how many clients"));
+    scene_recover();
+    scene_close();
+    try_without_server(abstract);
+    scene_check();
+    return 0;
+}
