@@ -16,7 +16,7 @@
 static struct workers names = WORKERS(LIMIT_WORKERS);
 
 /* Owned by the helper thread until delivered, then by the loop; the waiter may have gone by
- * then. */
+ * then, or be about to: interrupted, but not resumed yet. */
 struct query {
     struct job job;
     struct message message;
@@ -26,6 +26,7 @@ struct query {
     struct addrinfo *addresses;
     char service[8];
     int result;
+    bool delivered;
     char host[];
 };
 
@@ -45,6 +46,7 @@ static void discard(struct message *message)
 static void deliver(struct message *message)
 {
     struct query *query = container_of(message, struct query, message);
+    query->delivered = true;
     if (query->waiter != NULL)
         wait_wake(query->waiter, 0);
     else
@@ -98,6 +100,8 @@ static int resolve_name(const char *host, const char *service, const struct addr
     rc = wait_suspend(&wait, NULL);
     if (rc < 0) {
         query->waiter = NULL; /* deliver() frees it */
+        if (query->delivered)
+            query_free(query);
         return rc;
     }
     rc = query->result;

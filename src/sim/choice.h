@@ -19,13 +19,13 @@ enum fault {
     FAULT_MULTISHOT_END, /* without an error */
     FAULT_LATE_WAKE,     /* the loop is woken late, or for nothing */
     FAULT_INTERRUPT,     /* EINTR */
-    FAULT_CLOCK_JUMP,    /* as of a machine that was suspended */
     FAULT_DELAY,         /* of packets */
     FAULT_LATE_NOTICE,   /* of a zero-copy send */
     FAULT_SLOW_NAME,     /* a name takes its time */
     FAULT_BUSY,          /* io_uring_enter: EBUSY, EAGAIN with nothing taken */
     FAULT_VISIBLE,
     FAULT_SUBMIT_PART = FAULT_VISIBLE, /* it takes fewer: chains break */
+    FAULT_CLOCK_JUMP,                  /* as of a machine that was suspended: time limits pass */
     FAULT_MEMORY,                      /* malloc and the like: NULL */
     FAULT_MAP,                         /* mmap, guard pages */
     FAULT_CALL,                        /* ENOMEM and ENOBUFS of a system call, or an operation */

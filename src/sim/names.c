@@ -102,11 +102,11 @@ static int look_up(const char *host)
     int64_t wait = (int64_t)choose(50, "how long a name takes") * WEIR_MILLISECOND;
     if (fault(FAULT_SLOW_NAME, "a name"))
         wait = (int64_t)(1 + choose(60, "how slow a name is")) * WEIR_SECOND;
+    trace("\"%s\" is looked up for %lld ms", host, (long long)(wait / WEIR_MILLISECOND));
     for (int64_t until = events_now() + wait; events_now() < until;)
         thread_sleep(until - events_now());
     if (fault(FAULT_NAME, "a name"))
         return choose(2, "why a name fails") == 0 ? WEIR_UNRESOLVED : -ENOMEM;
-    (void)host;
     return 0;
 }
 

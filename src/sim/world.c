@@ -144,9 +144,11 @@ static void check_progress(int64_t duration)
         last = events_now();
         since = events_steps();
     }
-    if (events_now() - events_jumped() > duration)
+    if (events_now() - events_jumped() > duration) {
+        threads_tell();
         violation("it hangs: %lld s have passed, and it has not ended",
                   (long long)(events_now() / WEIR_SECOND));
+    }
     if (events_steps() > MOST_STEPS || events_steps() - since > MOST_AT_ONCE)
         violation("it turns in circles: %llu steps, and %llu of them at one time",
                   (unsigned long long)events_steps(), (unsigned long long)(events_steps() - since));

@@ -157,11 +157,11 @@ void scene_close(void)
 void scene_check(void)
 {
     struct weir_metrics now;
-    for (unsigned turns = 0; turns < 100; turns++) {
+    for (unsigned turns = 0; turns < 250; turns++) { /* five minutes: a slow name takes one */
         weir_get_metrics(&now);
         if (now.streams_open == 0 && now.segments_open == 0 && scene.handlers == 0)
             break;
-        weir_sleep(100 * WEIR_MILLISECOND);
+        weir_sleep(turns * 10 * WEIR_MILLISECOND);
     }
     weir_get_metrics(&now);
     weir_sim_check(now.streams_open == 0);
