@@ -45,19 +45,14 @@ void listener_end(struct socket *listener)
     struct list_node *node;
     while ((node = list_take_first(&listener->queue)) != NULL) {
         struct socket *waiting = container_of(node, struct socket, pending);
-        waiting->listener = NULL;
         listener->queued--;
-        if (waiting->family == AF_UNIX || waiting->peer == NULL) {
-            file_drop(&waiting->file);
-            continue;
-        }
-        socket_reset(&waiting->file);
+        if (waiting->family != AF_UNIX)
+            socket_reset(&waiting->file);
         file_drop(&waiting->file);
     }
     listener->shut_read = true;
-    listener->state = STATE_NEW;
-    if (listener->family == AF_UNIX)
-        listener->state = STATE_LISTENING;
+    if (listener->family != AF_UNIX) /* else accepts in flight are not told */
+        listener->state = STATE_NEW;
     file_changed(&listener->file);
 }
 
@@ -92,7 +87,7 @@ static void establish(struct socket *client, struct socket *listener)
 struct file *socket_accept(struct file *file, int *ret_error)
 {
     struct socket *listener = socket_of(file);
-    if (listener->state != STATE_LISTENING || listener->shut_read) {
+    if (listener->state != STATE_LISTENING) {
         *ret_error = -EINVAL;
         return NULL;
     }
@@ -250,7 +245,7 @@ int socket_connect(struct file *file, const struct sockaddr *address, socklen_t 
     if (socket->state == STATE_LISTENING)
         return socket->family == AF_UNIX ? -EINVAL : -EISCONN;
     if (to.any.sa_family != socket->family)
-        return socket->family == AF_UNIX ? -EINVAL : -EAFNOSUPPORT;
+        return -EINVAL;
     if (socket->family == AF_UNIX)
         return connect_unix(socket, &to, length);
     socket->remote = to;

@@ -43,7 +43,8 @@ static int prepare_receive(struct request *request)
 {
     const struct io_uring_sqe *sqe = &request->sqe;
     bool multishot = sqe->ioprio & IORING_RECV_MULTISHOT;
-    if (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT))
+    if (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT) || sqe->off != 0 ||
+        sqe->file_index != 0)
         return -EINVAL;
     if (multishot && (!(sqe->flags & IOSQE_BUFFER_SELECT) || sqe->msg_flags & MSG_WAITALL))
         return -EINVAL;
@@ -53,6 +54,10 @@ static int prepare_receive(struct request *request)
 int operation_prepare(struct request *request)
 {
     const struct io_uring_sqe *sqe = &request->sqe;
+    bool sends = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG ||
+                 sqe->opcode == IORING_OP_SEND_ZC;
+    if (sends && sqe->ioprio & ~IORING_RECVSEND_POLL_FIRST)
+        return -EINVAL;
     if (sqe->flags & ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_BUFFER_SELECT | IOSQE_ASYNC))
         return -EINVAL;
     if (sqe->flags & IOSQE_BUFFER_SELECT && sqe->opcode != IORING_OP_RECV)
@@ -77,6 +82,10 @@ int operation_prepare(struct request *request)
     case IORING_OP_ASYNC_CANCEL:
         return sqe->cancel_flags != 0 || sqe->off != 0 ? -EINVAL : 0;
     case IORING_OP_ACCEPT:
+        return sqe->len != 0 || sqe->ioprio & ~IORING_ACCEPT_MULTISHOT ||
+                       sqe->accept_flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)
+                   ? -EINVAL
+                   : 0;
     case IORING_OP_NOP:
         return 0;
     default:
@@ -101,11 +110,6 @@ bool operation_has_failed(const struct request *request, int result)
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
 
-static bool is_readable(struct file *file)
-{
-    return socket_poll(file) & (POLLIN | POLLRDHUP | POLLHUP | POLLERR);
-}
-
 static int receive_into(struct request *request, void *memory, size_t size, bool *ret_more)
 {
     if (request->sqe.len > 0 && request->sqe.len < size)
@@ -118,40 +122,44 @@ static int receive_into(struct request *request, void *memory, size_t size, bool
     return (int)n;
 }
 
-static int try_receive_selected(struct request *request, uint32_t *ret_flags)
+/* At first it looks for a buffer, even if there is nothing to be received; later when there is. */
+static int try_receive_selected(struct request *request, bool first, uint32_t *ret_flags)
 {
     struct group *group = group_find(request->ring, request->sqe.buf_group);
     struct io_uring_buf *buffer = group != NULL ? group_next(group) : NULL;
+    bool readable = socket_is_readable(request->file);
+    if (!first && !readable)
+        return WAITS;
     if (buffer == NULL || fault(FAULT_NO_BUFFERS, "a receive"))
         return -ENOBUFS;
-    if (!is_readable(request->file))
+    if (!readable)
         return WAITS;
     bool more = false;
     group_lend(buffer, true);
     int n = receive_into(request, pointer(buffer->addr), buffer->len, &more);
+    *ret_flags = more ? IORING_CQE_F_SOCK_NONEMPTY : 0;
     if (n <= 0) {
         group_lend(buffer, false);
         return n;
     }
-    *ret_flags = group_take(group, (size_t)n) | (more ? IORING_CQE_F_SOCK_NONEMPTY : 0);
+    *ret_flags |= group_take(group, (size_t)n);
     if (!(request->sqe.ioprio & IORING_RECV_MULTISHOT) || fault(FAULT_MULTISHOT_END, "a receive") ||
         !ring_post(request->ring, request->sqe.user_data, n, *ret_flags | IORING_CQE_F_MORE))
         return n;
     return GOES_ON;
 }
 
-static int try_receive(struct request *request, uint32_t *ret_flags)
+static int try_receive(struct request *request, bool first, uint32_t *ret_flags)
 {
     if (!file_is_socket(request->file))
         return -ENOTSOCK;
     if (request->sqe.flags & IOSQE_BUFFER_SELECT)
-        return try_receive_selected(request, ret_flags);
-    if (!is_readable(request->file))
+        return try_receive_selected(request, first, ret_flags);
+    if (!socket_is_readable(request->file))
         return request->sqe.msg_flags & MSG_DONTWAIT ? -EAGAIN : WAITS;
     bool more = false;
     int n = receive_into(request, pointer(request->sqe.addr), request->sqe.len, &more);
-    if (more && n > 0)
-        *ret_flags = IORING_CQE_F_SOCK_NONEMPTY;
+    *ret_flags = more ? IORING_CQE_F_SOCK_NONEMPTY : 0;
     return n;
 }
 
@@ -198,9 +206,8 @@ static int try_send_zero_copy(struct request *request, uint32_t *ret_flags)
     int family = 0;
     if (!file_is_socket(request->file))
         return -ENOTSOCK;
-    if (socket_get_option(request->file, SOL_SOCKET, SO_DOMAIN, &family) < 0 || family == AF_UNIX)
-        return -EOPNOTSUPP;
-    int result = try_send(request);
+    socket_get_option(request->file, SOL_SOCKET, SO_DOMAIN, &family);
+    int result = family == AF_UNIX ? -EOPNOTSUPP : try_send(request);
     if (result == WAITS || result == GOES_ON)
         return result;
     struct notice *notice = calloc(1, sizeof *notice);
@@ -219,7 +226,7 @@ static int try_send_zero_copy(struct request *request, uint32_t *ret_flags)
 
 /* ---- Accepting and connecting ---------------------------------------------------------------- */
 
-static int try_accept(struct request *request)
+static int try_accept(struct request *request, uint32_t *ret_flags)
 {
     int error = 0;
     if (!file_is_socket(request->file))
@@ -231,12 +238,13 @@ static int try_accept(struct request *request)
         return error == -EAGAIN ? WAITS : error;
     int fd = fd_install(client);
     if (fd < 0) {
-            file_drop(client);
+        file_drop(client);
         return fd;
     }
+    *ret_flags = socket_poll(request->file) & POLLIN ? IORING_CQE_F_SOCK_NONEMPTY : 0;
     if (!(request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) ||
         fault(FAULT_MULTISHOT_END, "an accept") ||
-        !ring_post(request->ring, request->sqe.user_data, fd, IORING_CQE_F_MORE))
+        !ring_post(request->ring, request->sqe.user_data, fd, *ret_flags | IORING_CQE_F_MORE))
         return fd;
     return GOES_ON;
 }
@@ -319,14 +327,14 @@ int operation_try(struct request *request, uint32_t *ret_flags)
         return rc;
     switch (request->sqe.opcode) {
     case IORING_OP_RECV:
-        return try_receive(request, ret_flags);
+        return try_receive(request, first, ret_flags);
     case IORING_OP_SEND:
     case IORING_OP_SENDMSG:
         return try_send(request);
     case IORING_OP_SEND_ZC:
         return try_send_zero_copy(request, ret_flags);
     case IORING_OP_ACCEPT:
-        return try_accept(request);
+        return try_accept(request, ret_flags);
     case IORING_OP_CONNECT:
         return try_connect(request, first);
     case IORING_OP_CLOSE:

@@ -13,6 +13,7 @@ static void request_free(struct request *request)
     event_stop(&request->go);
     file_unwatch(&request->watcher);
     list_remove(&request->node);
+    list_remove(&request->turn);
     if (request->file != NULL)
         file_drop(request->file);
     free(request->vector);
@@ -103,13 +104,29 @@ void request_try(struct request *request)
     }
 }
 
-static void go(struct event *event)
+void request_go(struct request *request)
 {
-    struct request *request = container_of(event, struct request, go);
+    list_remove(&request->turn);
     if (request->cancelled)
         finish(request, request->sent > 0 ? (int)request->sent : -ECANCELED, 0);
     else
         request_try(request);
+}
+
+/* With deferred task work, only what the ring's owner is waiting for is done meanwhile; all else is
+ * done when it enters. */
+static void go(struct event *event)
+{
+    struct request *request = container_of(event, struct request, go);
+    struct sim_ring *ring = request->ring;
+    if (!(ring->flags & IORING_SETUP_DEFER_TASKRUN) || ring->sleeper != NULL) {
+        request_go(request);
+        return;
+    }
+    if (!list_holds(&request->turn))
+        list_append(&ring->turns, &request->turn);
+    if (ring->flags & IORING_SETUP_TASKRUN_FLAG)
+        *ring->sq_flags |= IORING_SQ_TASKRUN;
 }
 
 static void changed(struct watcher *watcher)
@@ -180,8 +197,7 @@ struct request *request_find(struct sim_ring *ring, uint64_t user_data)
     struct list *all = &ring->requests;
     for (struct list_node *node = list_first(all); node != NULL; node = list_next(all, node)) {
         struct request *request = container_of(node, struct request, node);
-        if (request->sqe.user_data == user_data && !request->cancelled &&
-            request->sqe.opcode != IORING_OP_ASYNC_CANCEL)
+        if (request->sqe.user_data == user_data && request->sqe.opcode != IORING_OP_ASYNC_CANCEL)
             return request;
     }
     return NULL;

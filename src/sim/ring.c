@@ -90,13 +90,15 @@ bool ring_post(struct sim_ring *ring, uint64_t user_data, int result, uint32_t f
 static void run_work(struct sim_ring *ring)
 {
     flush_overflow(ring);
+    while (!list_is_empty(&ring->turns))
+        request_go(container_of(list_first(&ring->turns), struct request, turn));
     bool some = fault(FAULT_LATE_WAKE, "the ring's work");
     while (!list_is_empty(&ring->work)) {
         post(ring, container_of(list_take_first(&ring->work), struct done, node));
         if (some && choose(2, "more of the work") == 0)
             break;
     }
-    if (list_is_empty(&ring->work))
+    if (list_is_empty(&ring->work) && list_is_empty(&ring->turns))
         *ring->sq_flags &= ~IORING_SQ_TASKRUN;
 }
 
@@ -135,9 +137,9 @@ static int submit(struct sim_ring *ring, unsigned count)
         if (index < ring->entries)
             request_submit(ring, &ring->sqes[index], &chain);
     }
-    if (chain != NULL)
-        request_start(chain); /* it ends where the submission does */
     ring->submitting = false;
+    if (chain != NULL)
+        request_start(chain); /* it ends where the submission does, and is done by a worker */
     return taken;
 }
 
@@ -178,7 +180,10 @@ int sys_ring_enter(int fd, unsigned count, unsigned wait, unsigned flags, int64_
 {
     struct sim_ring *ring = ring_by_fd(fd, flags & IORING_ENTER_REGISTERED_RING);
     if (ring == NULL)
-        return -EBADF;
+        return flags & IORING_ENTER_REGISTERED_RING || fd_file(fd) == NULL ? -EBADF : -EOPNOTSUPP;
+    if (flags & ~(IORING_ENTER_GETEVENTS | IORING_ENTER_REGISTERED_RING | IORING_ENTER_EXT_ARG |
+                  IORING_ENTER_NO_IOWAIT))
+        return -EINVAL;
     if (ring->flags & IORING_SETUP_SINGLE_ISSUER && ring->owner != thread_this())
         return -EEXIST;
     if (flags & IORING_ENTER_NO_IOWAIT && !world_profile()->no_iowait)

@@ -54,6 +54,7 @@ struct sim_ring {
     struct list work;     /* done: completions whose time has come, until the owner enters */
     struct list overflow; /* done: that did not fit */
     struct list requests; /* in flight */
+    struct list turns;    /* of them, those that can go on when the owner enters */
     bool submitting;      /* what completes at once, is posted at once */
     struct group groups[GROUPS];
     struct weir_metrics before; /* its thread's, when it was made */
@@ -66,7 +67,7 @@ struct sim_ring {
 struct request {
     struct event go; /* it tries, or tries again */
     struct watcher watcher;
-    struct list_node node;
+    struct list_node node, turn;
     struct sim_ring *ring;
     struct file *file;    /* what it works on, held; NULL: nothing */
     struct request *next; /* linked behind it: begins when it has succeeded */
@@ -94,10 +95,11 @@ void request_submit(struct sim_ring *ring, const struct io_uring_sqe *sqe, struc
 void request_start(struct request *request); /* a chain is complete, or a single one */
 void request_drop_all(struct sim_ring *ring);
 
-/* The first that has begun and is not being cancelled, or NULL. */
+/* The first that has begun, or NULL. */
 struct request *request_find(struct sim_ring *ring, uint64_t user_data);
 void request_cancel(struct request *request, bool late); /* late: if it would wait, only */
 void request_try(struct request *request);
+void request_go(struct request *request); /* or ends, if it is cancelled */
 
 /* ---- What each does (operation.c) ------------------------------------------------------------ */
 

@@ -342,8 +342,7 @@ int socket_name(struct file *file, bool peer, struct sockaddr_storage *ret_name,
                 socklen_t *ret_length)
 {
     const struct socket *socket = socket_of(file);
-    bool unix_gone = socket->family == AF_UNIX && socket->state == STATE_CONNECTED;
-    if (peer && (socket->state != STATE_CONNECTED || (socket->reset_seen && !unix_gone)))
+    if (peer && !stream_is_connected(socket))
         return -ENOTCONN;
     const union address *name = peer ? &socket->remote : &socket->own;
     socklen_t length = peer ? socket->remote_length : socket->own_length;

@@ -34,6 +34,9 @@ struct file *socket_accept(struct file *file, int *ret_error);
  * there is more to be had at once (IORING_CQE_F_SOCK_NONEMPTY). */
 ssize_t socket_receive(struct file *file, void *buffer, size_t size, bool *ret_more);
 
+/* Whether a receive would not have to wait. */
+bool socket_is_readable(struct file *file);
+
 /* As sendmsg(2) without waiting, from byte `skip` of the vector on: how many it took, -EAGAIN if
  * there is no room, or the failure. `flags`: MSG_MORE. */
 ssize_t socket_send(struct file *file, const struct iovec *vector, size_t count, size_t skip,

@@ -33,6 +33,8 @@ struct inflow {
     size_t wire_most, arrived_most;
     size_t held;        /* of the wire's last bytes, kept back for more (MSG_MORE) */
     bool fin_sent, fin; /* the end is on the wire; has arrived */
+    size_t lost;        /* dropped from the wire, as the sender does not know yet */
+    bool corked;        /* `deliver` waits for more than is held */
     bool stalled;       /* until the event, or until the world is calm */
     bool breaks;        /* after so many bytes, */
     uint64_t breaks_after;
@@ -100,5 +102,6 @@ short stream_poll(struct socket *socket);
 void streams_open(void);
 void streams_calm(struct socket *socket); /* it goes on, and is not broken any more */
 void stream_accepted(void);
+bool stream_is_connected(const struct socket *socket);
 
 #endif

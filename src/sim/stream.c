@@ -89,6 +89,7 @@ static void look_at(struct socket *to, const char *data, size_t size)
 
 static void drop_wire(struct socket *socket)
 {
+    socket->in.lost += socket->in.wire.size;
     socket->in.wire.size = socket->in.wire.begin = 0;
     socket->in.held = 0;
     event_stop(&socket->in.deliver);
@@ -112,17 +113,20 @@ static void reset_arrives(struct event *event)
     stream_reset(container_of(event, struct socket, in.reset), -ECONNRESET);
 }
 
-void stream_reset_peer(struct socket *socket)
+static void learn_of_reset(struct socket *peer)
 {
-    struct socket *peer = socket->peer;
-    if (peer == NULL)
-        return;
-    if (socket->family == AF_UNIX)
-        stream_reset(peer, -ECONNRESET);
-    else if (fault(FAULT_DELAY, "a reset"))
+    if (fault(FAULT_DELAY, "a reset"))
         event_after(&peer->in.reset, (int64_t)choose(200, "how long") * WEIR_MILLISECOND);
     else
         event_enable(&peer->in.reset);
+}
+
+void stream_reset_peer(struct socket *socket)
+{
+    if (socket->peer != NULL && socket->family == AF_UNIX)
+        stream_reset(socket->peer, -ECONNRESET);
+    else if (socket->peer != NULL)
+        learn_of_reset(socket->peer);
 }
 
 static void network_breaks(struct socket *socket, int error)
@@ -140,10 +144,12 @@ static void schedule(struct socket *to)
 {
     struct inflow *in = &to->in;
     bool something = in->wire.size > in->held || (in->fin_sent && !in->fin);
-    if (to->state != STATE_CONNECTED || to->reset_seen || in->stalled || in->deliver.timed)
+    bool waits = in->deliver.timed && !in->corked;
+    if (to->state != STATE_CONNECTED || to->reset_seen || in->stalled || waits)
         return;
+    in->corked = !something && in->held > 0;
     if (!something) {
-        if (in->held > 0)
+        if (in->corked)
             event_after(&in->deliver, CORK * WEIR_MILLISECOND);
     } else if (fault(FAULT_DELAY, "bytes")) {
         event_after(&in->deliver, (int64_t)choose(300, "how long") * WEIR_MILLISECOND);
@@ -249,28 +255,37 @@ void stream_begin(struct socket *client, struct socket *server)
     open_inflow(server);
 }
 
+/* With something unread it is a reset, and no end; what comes later is answered by one, too. */
+static void part(struct socket *socket)
+{
+    struct socket *peer = socket->peer;
+    bool unread = socket->in.arrived.size > 0;
+    bool more = socket->in.wire.size > 0;
+    bool tcp = socket->family != AF_UNIX;
+    peer->peer = NULL;
+    if (socket->reset_seen)
+        return;
+    peer->in.held = 0;
+    if (unread && tcp)
+        drop_wire(peer);
+    peer->in.fin_sent |= !(unread && tcp) || socket->shut_write;
+    if (!tcp && (unread || socket->listener != NULL)) {
+        peer->error = -ECONNRESET;
+        event_enable(&peer->in.deliver);
+    } else if (unread || more) {
+        learn_of_reset(peer);
+    }
+    schedule(peer);
+    file_changed(&peer->file);
+}
+
 void stream_end(struct socket *socket)
 {
     struct inflow *in = &socket->in;
-    struct socket *peer = socket->peer;
     event_stop(&in->deliver);
     event_stop(&in->reset);
-    if (socket->state == STATE_CONNECTED && peer != NULL) {
-        bool unread = in->arrived.size > 0;
-        bool more = in->wire.size > 0;
-        peer->peer = NULL;
-        if (!socket->reset_seen) {
-            peer->in.held = 0;
-            peer->in.fin_sent = true;
-            socket->peer = peer;
-            if (unread && socket->family != AF_UNIX)
-                drop_wire(peer);
-            if (unread || (more && socket->family != AF_UNIX))
-                stream_reset_peer(socket);
-            schedule(peer);
-        }
-        file_changed(&peer->file);
-    }
+    if (socket->state == STATE_CONNECTED && socket->peer != NULL)
+        part(socket);
     bytes_free(&in->wire);
     bytes_free(&in->arrived);
 }
@@ -300,6 +315,27 @@ static bool is_at_end(const struct socket *socket)
     return socket->in.fin || socket->shut_read || socket->reset_seen;
 }
 
+bool socket_is_readable(struct file *file)
+{
+    const struct socket *socket = socket_of(file);
+    return socket->state != STATE_CONNECTING &&
+           (socket->state != STATE_CONNECTED || socket->in.arrived.size > 0 || socket->error != 0 ||
+            is_at_end(socket));
+}
+
+/* The end that has arrived is told before a failure that came behind it, but not on Unix sockets. */
+static ssize_t receive_nothing(struct socket *socket, bool *ret_more)
+{
+    bool tcp = socket->family != AF_UNIX;
+    if (tcp && socket->in.fin) {
+        *ret_more = !socket->shut_read;
+        return 0;
+    }
+    if (socket->error != 0)
+        return take_error(socket);
+    return is_at_end(socket) ? 0 : -EAGAIN;
+}
+
 ssize_t socket_receive(struct file *file, void *buffer, size_t size, bool *ret_more)
 {
     struct socket *socket = socket_of(file);
@@ -311,18 +347,16 @@ ssize_t socket_receive(struct file *file, void *buffer, size_t size, bool *ret_m
         return socket->error != 0          ? take_error(socket)
                : socket->family == AF_UNIX ? -EINVAL
                                            : -ENOTCONN;
-    if (in->arrived.size == 0) {
-        if (socket->error != 0)
-            return take_error(socket);
-        return is_at_end(socket) ? 0 : -EAGAIN;
-    }
+    if (in->arrived.size == 0)
+        return receive_nothing(socket, ret_more);
     size = size < in->arrived.size ? size : in->arrived.size;
     if (size > 1 && fault(FAULT_SHORT_RECEIVE, "a receive"))
         size = 1 + choose((unsigned)size - 1, "how many bytes");
     memcpy(buffer, in->arrived.data + in->arrived.begin, size);
     bytes_drop(&in->arrived, size);
     totals.received += size;
-    *ret_more = in->arrived.size > 0;
+    *ret_more =
+        in->arrived.size > 0 || (in->fin && socket->family != AF_UNIX && !socket->shut_read);
     schedule(socket);
     if (socket->peer != NULL && socket->family == AF_UNIX)
         file_changed(&socket->peer->file);
@@ -339,16 +373,18 @@ static int why_not_send(struct socket *socket)
         return socket->error != 0          ? take_error(socket)
                : socket->family == AF_UNIX ? -ENOTCONN
                                            : -EPIPE;
+    const struct socket *peer = socket->peer;
+    if (socket->family == AF_UNIX)
+        return socket->shut_write || peer == NULL || peer->shut_read ? -EPIPE : 0;
     if (socket->error != 0)
         return take_error(socket);
-    if (socket->shut_write || socket->reset_seen)
-        return -EPIPE;
-    return socket->family == AF_UNIX && socket->peer == NULL ? -EPIPE : 0;
+    return socket->shut_write || socket->reset_seen ? -EPIPE : 0;
 }
 
 static size_t room_for(const struct socket *peer)
 {
-    return peer->in.wire_most > peer->in.wire.size ? peer->in.wire_most - peer->in.wire.size : 0;
+    size_t used = peer->in.wire.size + peer->in.lost;
+    return peer->in.wire_most > used ? peer->in.wire_most - used : 0;
 }
 
 static size_t copy_out(struct socket *to, const struct iovec *vector, size_t count, size_t skip,
@@ -390,7 +426,7 @@ ssize_t socket_send(struct file *file, const struct iovec *vector, size_t count,
             event_enable(&socket->in.reset);
         return (ssize_t)size;
     }
-    size_t room = peer->reset_seen ? size : room_for(peer);
+    size_t room = room_for(peer);
     if (room == 0)
         return -EAGAIN;
     size = min_size(size, room);
@@ -406,9 +442,18 @@ ssize_t socket_send(struct file *file, const struct iovec *vector, size_t count,
 
 /* ---- Ending directions, and looking ---------------------------------------------------------- */
 
+/* Both ends have been told, or a reset: then it is not connected any more. */
+bool stream_is_connected(const struct socket *socket)
+{
+    bool over = socket->reset_seen || (socket->in.fin && socket->shut_write);
+    return socket->state == STATE_CONNECTED && (socket->family == AF_UNIX || !over);
+}
+
 int socket_shutdown(struct file *file, int how)
 {
     struct socket *socket = socket_of(file);
+    if (how < SHUT_RD || how > SHUT_RDWR)
+        return -EINVAL;
     if (socket->state == STATE_LISTENING) {
         if (how != SHUT_WR)
             listener_end(socket);
@@ -418,11 +463,13 @@ int socket_shutdown(struct file *file, int how)
         handshake_stop(socket);
         return 0;
     }
-    if (socket->state != STATE_CONNECTED)
-        return -ENOTCONN;
-    if (socket->reset_seen && socket->family != AF_UNIX)
+    if (socket->family == AF_UNIX && socket->state != STATE_CONNECTED)
+        return 0;
+    if (!stream_is_connected(socket))
         return -ENOTCONN;
     socket->shut_read |= how != SHUT_WR;
+    if (socket->family == AF_UNIX && how != SHUT_WR && socket->peer != NULL)
+        file_changed(&socket->peer->file);
     if (how != SHUT_RD && !socket->shut_write) {
         socket->shut_write = true;
         if (socket->peer != NULL) {

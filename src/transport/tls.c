@@ -149,11 +149,12 @@ static void on_sent(void *user)
 }
 
 /* A peer that closes without having read our close_notify resets the connection: when all else has
- * left, that is no failure, as it is none without TLS. */
+ * left, and nothing is expected any more, that is no failure, as it is none without TLS. */
 static void on_lost(void *user, int error)
 {
     struct tls *tls = user;
-    bool over = tls->all_left && (error == -ECONNRESET || error == -EPIPE);
+    bool expecting = tls->state == TLS_OPEN && !tls->ended; /* our end alone has ended */
+    bool over = tls->all_left && !expecting && (error == -ECONNRESET || error == -EPIPE);
     tls->state = TLS_CLOSING;
     tls_tell_lost(tls, over ? 0 : error);
 }
