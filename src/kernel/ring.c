@@ -110,10 +110,19 @@ int ring_open(struct ring *ring, unsigned entries)
     return 0;
 }
 
+/* A registered ring is there, with all that is in flight, until its thread ends. */
+static void unregister_fd(struct ring *ring)
+{
+    struct io_uring_rsrc_update update = { .offset = (unsigned)ring->fd };
+    if (ring->enter_flags & IORING_ENTER_REGISTERED_RING)
+        sys_ring_register(ring->uring.ring_fd, IORING_UNREGISTER_RING_FDS, &update, 1);
+}
+
 void ring_close(struct ring *ring)
 {
     if (ring->scratch == NULL)
         return;
+    unregister_fd(ring);
     sys_ring_exit(&ring->uring);
     free(ring->scratch);
     ring->scratch = NULL;
