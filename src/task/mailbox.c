@@ -158,6 +158,7 @@ void mailbox_close(struct weir_loop *loop)
 
 struct call {
     struct message message;
+    struct timer again; /* there was no memory for the task: it is tried again, and again */
     struct mailbox *mailbox;
     weir_task_fn *run;
     void *argument;
@@ -170,13 +171,26 @@ static void discard_call(struct message *message)
     free(call);
 }
 
+static void deliver_call(struct message *message);
+
+static void try_again(struct timer *timer)
+{
+    struct call *call = container_of(timer, struct call, again);
+    call->mailbox->loop->tasks--;
+    deliver_call(&call->message);
+}
+
+/* Until there is memory it counts as the task that it will be. */
 static void deliver_call(struct message *message)
 {
     struct call *call = container_of(message, struct call, message);
-    if (task_start(call->mailbox->loop, call->run, call->argument) != NULL)
+    struct weir_loop *loop = call->mailbox->loop;
+    if (task_start(loop, call->run, call->argument) != NULL) {
         discard_call(message);
-    else
-        mailbox_post(call->mailbox, message); /* no memory now: again in the next turn */
+        return;
+    }
+    loop->tasks++;
+    timer_start(&loop->timers, &call->again, loop_deadline(loop, WEIR_MILLISECOND), try_again);
 }
 
 PUBLIC int weir_call_soon_threadsafe(struct weir_loop *loop, weir_task_fn *run, void *argument)

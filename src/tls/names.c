@@ -137,7 +137,7 @@ struct certificate_words certificate_words(const void *der, size_t size)
 {
     DecodedCert parts;
     struct certificate_words words = { .pem = word_pem(der, size) };
-    if (!take_apart(&parts, der, size))
+    if (words.pem == NULL || !take_apart(&parts, der, size)) /* then it is asked for once more */
         return words;
     words.subject = strndup(parts.subject, sizeof parts.subject);
     words.issuer = strndup(parts.issuer, sizeof parts.issuer);

@@ -101,6 +101,8 @@ static void received(struct op *op, int result, unsigned flags)
         socket->receiving = socket->cancelling = false;
     if (likely(result > 0)) {
         filled(socket, (size_t)result, flags);
+    } else if (result == 0 && socket->send_error != 0) {
+        socket_fail(socket, socket->send_error); /* which the send has met, and taken */
     } else if (result == 0) {
         socket->ended = true;
         if (socket->state == SOCKET_OPEN)

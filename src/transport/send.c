@@ -211,8 +211,8 @@ static void retry(struct ring_waiter *waiter)
     flush(&container_of(waiter, struct socket, parked_send)->flush);
 }
 
-/* A short send has met an error, which the socket keeps until asked; one that sent nothing at
- * all was broken off its chain by the ring. */
+/* A short send has met an error: a Unix socket keeps it until asked, TCP has given it away with the
+ * part. One that sent nothing at all was broken off its chain by the ring. */
 static int why_short(struct socket *socket, int result)
 {
     if (result == 0)

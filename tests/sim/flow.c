@@ -108,17 +108,22 @@ static int write_somehow(struct weir_writer *writer, const char *data, size_t si
     }
 }
 
-/* A writer that drains keeps its queue below the high mark and one chunk. */
+/* A writer that drains keeps its queue below the high mark and one chunk. Over TLS what is sealed
+ * meanwhile is a little more than what was queued. */
 static int drain(struct end *end)
 {
     size_t high, low;
     weir_get_write_buffer_limits(end->writer, &high, &low);
+    if (weir_get_extra_info(end->writer, "version") != NULL)
+        high += SEALS;
     if (end->drained)
         weir_sim_check(weir_get_write_buffer_size(end->writer) <= high + LONGEST);
     int rc = weir_drain(end->writer);
+    size_t queued = weir_get_write_buffer_size(end->writer);
     end->drained = rc == 0;
-    if (rc == 0)
-        weir_sim_check(weir_get_write_buffer_size(end->writer) <= high);
+    if (rc == 0 && queued > high)
+        weir_sim_fail("flow %u: %zu bytes are queued after a drain, and the high mark is %zu",
+                      end->out->id, queued, high);
     return rc;
 }
 

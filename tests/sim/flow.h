@@ -9,7 +9,10 @@
 #include <string.h>
 #include <weir-sim.h>
 
-enum { LONGEST = 8 * 1024 }; /* bytes written, or asked for, at once */
+enum {
+    LONGEST = 8 * 1024, /* bytes written, or asked for, at once */
+    SEALS = 128,        /* that records of TLS are longer than what they hold, of a few */
+};
 
 /* One direction. Its counts are what is checked, as long as the world lasts. */
 struct flow {

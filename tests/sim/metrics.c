@@ -22,8 +22,8 @@ int scenario_metrics(void *unused)
 {
     struct weir_metrics before, after;
     (void)unused;
-    scene_begin(talk_client);
     weir_get_metrics(&before);
+    scene_begin(talk_client);
     weir_sim_check(before.tasks_open == 1 && before.streams_open == 0);
     int rc = scene_serve(talk_exchange, NULL);
     weir_sim_check(rc == 0);

@@ -72,8 +72,10 @@ static void race(bool timed)
     if (rc == 0) {
         check_peer(&host, writer);
         weir_abort(writer);
-        excuse(NULL, weir_wait_closed(writer), "wait_closed");
-    } else if (host.good > 0 || !is_one_of(&host, rc)) {
+        rc = weir_wait_closed(writer);
+        if (rc != -ECANCELED)
+            excuse(NULL, rc, "wait_closed");
+    } else if (rc != -ECANCELED && (host.good > 0 || !is_one_of(&host, rc))) {
         excuse(NULL, rc, "connect to one that can be reached");
     }
     int64_t bound = host.count * 250 * WEIR_MILLISECOND + 5 * WEIR_SECOND;
@@ -92,7 +94,17 @@ static int serve_everywhere(void)
                     "start_server");
     scene.port = 7000;
     scene.host = "localhost";
+    if (rc < 0)
+        scene_leave();
     return rc;
+}
+
+static int races(void *argument)
+{
+    unsigned count = 1 + weir_sim_choose(3, "how many races");
+    while (count-- > 0)
+        race(argument != NULL);
+    return 0;
 }
 
 int scenario_eyeballs(void *argument)
@@ -101,9 +113,7 @@ int scenario_eyeballs(void *argument)
     scene.strangers = true;
     if (serve_everywhere() < 0)
         return 0;
-    unsigned races = 1 + weir_sim_choose(3, "how many races");
-    while (races-- > 0)
-        race(argument != NULL);
+    scene_patiently(races, argument);
     return scene_end();
 }
 

@@ -101,8 +101,10 @@ int scenario_proxy(void *unused)
     for (unsigned tries = 0; rc < 0 && tries < 5; tries++)
         rc = excuse(NULL, weir_start_server(proxy, NULL, "127.0.0.2", 0, NULL, &scene.server),
                     "start_server");
-    if (rc < 0)
+    if (rc < 0) {
+        scene_leave();
         return 0;
+    }
     scene.host = "127.0.0.2";
     scene.port = weir_server_port(scene.server);
     scene_clients(1 + weir_sim_choose(4, "how many clients"));

@@ -8,8 +8,38 @@ struct scene scene;
 
 /* ---- The beginning --------------------------------------------------------------------------- */
 
+/* What fails for ever would keep a scenario for ever: after some minutes nothing fails any more. */
+static _Thread_local struct {
+    struct weir_group group;
+    bool started;
+} guard;
+
+static int guard_task(void *unused)
+{
+    (void)unused;
+    for (unsigned minutes = 0; minutes < 6 || weir_sim_faults() == 0; minutes++) {
+        int rc = weir_sleep(60 * WEIR_SECOND);
+        if (rc < 0)
+            return 0;
+    }
+    weir_sim_calm();
+    return 0;
+}
+
+static void start_guard(void)
+{
+    memset(&guard, 0, sizeof guard);
+    for (unsigned tries = 0; !guard.started; tries++) {
+        int rc = excuse(NULL, weir_group_start(&guard.group, guard_task, NULL), "group_start");
+        guard.started = rc == 0;
+        if (rc < 0 && tries == 3)
+            weir_sim_calm();
+    }
+}
+
 void scene_begin(weir_task_fn *client)
 {
+    start_guard();
     memset(&scene, 0, sizeof scene);
     scene.client = client;
     scene.most = 30 * 1000;
@@ -44,6 +74,7 @@ int scene_serve(weir_client_connected_fn *handler, const struct weir_server_opti
         excuse(NULL, rc, "start_server");
         weir_sleep(50 * WEIR_MILLISECOND);
     }
+    scene_leave();
     return rc;
 }
 
@@ -152,6 +183,15 @@ void scene_close(void)
     scene.server = NULL;
 }
 
+void scene_leave(void)
+{
+    if (!guard.started)
+        return;
+    guard.started = false;
+    weir_group_cancel(&guard.group);
+    weir_sim_check(weir_group_wait(&guard.group) == 0);
+}
+
 /* What a cancelled task left closes behind it; and a handler may outlive its stream, as a server
  * waits for streams only. */
 void scene_check(void)
@@ -168,6 +208,7 @@ void scene_check(void)
     weir_sim_check(now.streams_parked == 0);
     weir_sim_check(now.segments_open == 0);
     weir_sim_check(scene.handlers == 0);
+    scene_leave();
     for (unsigned i = 0; i < TALKS; i++) {
         flow_finish(&scene.talks[i].up);
         flow_finish(&scene.talks[i].down);

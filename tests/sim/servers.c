@@ -144,6 +144,7 @@ int scenario_fds(void *unused)
     int rc = weir_start_server(talk_echo, NULL, "127.0.0.1", 7000, NULL, &scene.server);
     if (rc < 0) {
         weir_sim_check(rc == -EMFILE || weir_sim_faults() > 0);
+        scene_leave();
         return 0;
     }
     scene.host = "127.0.0.1";

@@ -148,8 +148,10 @@ int scenario_strangers(void *unused)
     scene.port = 7000;
     int rc = excuse(NULL, weir_start_server(talk_echo, NULL, scene.host, 7000, NULL, &scene.server),
                     "start_server");
-    if (rc < 0)
+    if (rc < 0) {
+        scene_leave();
         return 0;
+    }
     start_strangers();
     scene_clients(1 + weir_sim_choose(3, "how many clients"));
     wait_for_strangers();

@@ -14,6 +14,8 @@ static int serve(const struct weir_server_options *options)
         if (rc < 0)
             weir_sleep(50 * WEIR_MILLISECOND);
     }
+    if (rc < 0)
+        scene_leave();
     return rc;
 }
 
