@@ -311,7 +311,6 @@ static int refuse(const struct request *request)
     case IORING_OP_SENDMSG:
     case IORING_OP_ACCEPT:
     case IORING_OP_CONNECT:
-    case IORING_OP_POLL_ADD:
         return fault_call(FAULT_CALL, "an operation") ? -ENOMEM : 0;
     default:
         return 0;

@@ -78,7 +78,7 @@ void none(void);     /* says "nothing" unless something completes */
 void settle(void);   /* lets the network bring what was sent */
 void flush_cq(void); /* enters without waiting, so that what is pending gets into the CQ */
 
-/* ---- Operations: they queue a slot ------------------------------------------------------------ */
+/* ---- Operations: they queue a slot ---------------------------------------------------------- */
 
 struct io_uring_sqe *receive(char name, int fd, unsigned group);
 struct io_uring_sqe *receive_multi(char name, int fd, unsigned group);
@@ -101,7 +101,7 @@ void group_give_some(unsigned group, unsigned first, unsigned count);
 void buffers(unsigned count); /* opens group 0 of 8 buffers of 16 bytes, and gives so many */
 void groups_discard(void);    /* frees the memory of all */
 
-/* ---- Sockets ---------------------------------------------------------------------------------- */
+/* ---- Sockets --------------------------------------------------------------------------------- */
 
 struct pair {
     int a, b; /* let in; connected */

@@ -140,8 +140,8 @@ static void close_cancelled_by_cancel(void)
     say("close: %s", outcome(sys_close(pair.a)));
 }
 
-/* A chain ends where a submission does. What is left of it goes to a worker of the kernel's, so that
- * it may end later than what follows. */
+/* A chain ends where a submission does. What is left of it goes to a worker of the kernel's, so
+ * that it may end later than what follows. */
 static void ends_with_the_submission(void)
 {
     link_next(transmit('s', 999, "x"));

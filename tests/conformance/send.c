@@ -348,7 +348,7 @@ static void zero_copy_on_unix(void)
     struct pair pair = pair_unix();
     transmit('s', pair.a, "hello")->opcode = IORING_OP_SEND_ZC;
     submit();
-    show_in_order(1);
+    show_in_order(2);
 }
 
 const struct vector send_vectors[] = {

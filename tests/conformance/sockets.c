@@ -224,8 +224,8 @@ size_t filled(void)
     return filling;
 }
 
-/* Some is still on its way to the peer when the first EAGAIN comes, and acknowledgements are delayed:
- * it is full when nothing has found room for a while. */
+/* Some is still on its way to the peer when the first EAGAIN comes, and acknowledgements are
+ * delayed: it is full when nothing has found room for a while. */
 struct pair pair_full(bool unix_sockets)
 {
     struct pair pair = unix_sockets ? pair_unix() : pair_tcp();

@@ -166,6 +166,7 @@ static void data_after_shutdown_of_reading(void)
     sys_shutdown(pair.a, SHUT_RD);
     put(pair.b, "hello");
     say("send: %s", outcome(sys_send(pair.b, "more", 4, 0)));
+    settle();
     peer_reads(pair.a, 0);
     peer_reads(pair.b, 0);
 }
