@@ -140,7 +140,8 @@ static void begin(struct request *request)
 {
     list_append(&request->ring->requests, &request->node);
     look_up(request); /* or fails later, as told then */
-    if (request->ring->submitting && choose(2, "later") == 0)
+    bool cancels = request->sqe.opcode == IORING_OP_ASYNC_CANCEL; /* never what comes after it */
+    if (request->ring->submitting && (cancels || choose(2, "later") == 0))
         request_try(request);
     else
         event_enable(&request->go);

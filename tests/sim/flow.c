@@ -223,6 +223,8 @@ int end_exchange(struct end *end)
         int written = weir_group_wait(&group);
         rc = rc < 0 ? rc : written;
     }
+    weir_sim_note("flow %u: the exchange has ended with %d, %zu bytes read, %zu written", end->out->id,
+                  rc, end->in->read, end->out->written);
     if (rc < 0 && rc != -ECANCELED) {
         end_break(end);
         weir_abort(end->writer);
@@ -240,6 +242,7 @@ void end_break(struct end *end)
 /* A cancelled task does not learn how its stream ends. */
 int end_close(struct end *end)
 {
+    weir_sim_note("flow %u: close", end->out->id);
     int rc = weir_wait_closed(end->writer);
     if (rc == -ECANCELED)
         end->out->unwatched = true;
