@@ -10,20 +10,24 @@
 
 SAN ?=
 TINY ?=
+COVERAGE ?=
 TLS ?= 1
 V ?=
 T ?=
 WERROR ?= 1
+SEEDS ?= 10000
+FIRST_SEED ?= 1
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
-CFLAGS ?= $(if $(SAN),-O1,-O2) -g
+CFLAGS ?= $(if $(COVERAGE),-O0,$(if $(SAN),-O1,-O2)) -g
 OBJCOPY ?= objcopy
 CLANG_FORMAT ?=
 
 comma := ,
 tiny := $(filter-out 0,$(TINY))
-B := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(tiny),-tiny)
+covers := $(filter-out 0,$(COVERAGE))
+B := build$(if $(SAN),-$(subst $(comma),-,$(SAN)))$(if $(tiny),-tiny)$(if $(covers),-coverage)
 machine := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null)))
 version := $(shell sed -n 's/^.define WEIR_VERSION "\(.*\)"/\1/p' include/weir.h)
 names := libweir $(if $(filter-out 0,$(TLS)),libweir-tls)
@@ -35,9 +39,10 @@ flags_warn := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -W
               -Wno-unused-parameter -Wno-cpp $(if $(filter-out 0,$(WERROR)),-Werror)
 flags_san := $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer \
               -Wno-maybe-uninitialized -Wno-format-truncation)
+flags_cover := $(if $(covers),--coverage -fprofile-update=atomic)
 flags_c := -std=c11 $(flags_warn) -fPIC -fvisibility=hidden -ftls-model=initial-exec -pthread \
-           $(flags_san) $(CFLAGS)
-flags_ld := -pthread $(flags_san) $(CFLAGS) $(LDFLAGS)
+           $(flags_san) $(flags_cover) $(CFLAGS)
+flags_ld := -pthread $(flags_san) $(flags_cover) $(CFLAGS) $(LDFLAGS)
 
 # Of the context switches, the one for this machine.
 context := $(or $(wildcard src/task/context_$(machine).S),src/task/context_ucontext.c)
@@ -51,6 +56,7 @@ objects_sim := $(patsubst %.c,$(B)/obj/%.o,$(wildcard src/sim/*.c))
 tools := $(patsubst tools/%.c,$(B)/bin/%,$(wildcard tools/weir-*.c))
 tool_parts := $(patsubst %.c,$(B)/obj/%.o,$(filter-out tools/weir-%,$(wildcard tools/*.c)))
 examples := $(patsubst examples/%.c,$(B)/examples/%,$(wildcard examples/*.c))
+sims := $(B)/sim/sim $(B)/sim/kv $(B)/tests/conformance-sim $(B)/tests/conformance-real
 benches_tls := $(addprefix $(B)/bench/,load_tls tls_bulk tls_memory)
 benches := $(filter-out $(benches_tls),$(patsubst bench/%.c,$(B)/bench/%,$(wildcard bench/*.c)))
 test_objects := $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/test_*.c tests/harness*.c tests/tls_*.c) \
@@ -60,8 +66,10 @@ tests := $(B)/tests/weir-tests
 Q := $(if $(filter-out 0,$(V)),,@)
 say = $(if $(Q),@printf '  %-5s%s\n' $(1) $(2))
 
-.PHONY: all lib programs tests bench-programs bench-tls-programs certs test-certs help run test check test-one test-tsan bench bench-quick bench-decide bench-tls setup \
-        format check-format check-layers check-seam check-install install uninstall clean FORCE
+.PHONY: all lib programs tests bench-programs bench-tls-programs sim-programs certs test-certs help \
+        run test check test-one test-tsan sim torture conformance mutants fuzz soak campaigns coverage \
+        bench bench-quick bench-decide bench-tls setup format check-format check-layers check-seam \
+        check-install install uninstall clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 
@@ -71,8 +79,9 @@ lib: $(foreach name,$(names),$(B)/$(name).a $(B)/$(name).so) $(B)/libweir-sim.a
 programs: $(tools) $(examples)
 bench-programs: $(benches)
 bench-tls-programs: $(benches_tls)
+sim-programs: $(sims)
 tests: $(tests) $(B)/tests/interop-peer test-certs
-lib programs bench-programs bench-tls-programs tests:
+lib programs bench-programs bench-tls-programs sim-programs tests:
 	@:
 
 help:
@@ -83,6 +92,10 @@ help:
 	@echo '  check         the tests of this build only; check T="reader/*" those that match'
 	@echo '  test-one      the same as check'
 	@echo '  test-tsan     the tests under ThreadSanitizer'
+	@echo '  sim           worlds in the simulated kernel: SEEDS=N, FIRST_SEED=N; kept in docs/reliability.md'
+	@echo '  torture       each call that can fail, fails;  conformance  the simulated kernel is as Linux'
+	@echo '  mutants       planted bugs are found;  fuzz  FUZZ_SECONDS=N;  coverage  by all of the tests'
+	@echo '  campaigns     on the real kernel: storms, kills, attacks;  soak  SOAK_SECONDS=N'
 	@echo '  bench         all benchmarks, beside other libraries; bench-tls: those of TLS'
 	@echo '  bench-quick   a few, compared with what is expected; bench-decide: what the kernel costs'
 	@echo '  certs         a certificate authority and certificates for development, in build/certs'
@@ -179,13 +192,17 @@ $(tests): $(test_objects) $(objects) $(objects_tls)
 	$(call say,LD,$@)
 	$(link)
 
-sim := $(B)/sim/sim
+# A program of scenarios, with libweir-tls's objects in the simulation, too; and one as a user's.
 sim_parts := $(B)/sim/core.o $(B)/sim/tls.o $(objects_sim)
-$(sim): $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/sim/*.c)) $(sim_parts)
+$(B)/sim/sim: $(patsubst %.c,$(B)/obj/%.o,$(wildcard tests/sim/*.c)) $(sim_parts)
 	$(call say,LD,$@)
 	$(link)
 
-# Its peer of the real kernel is linked with the same objects, and the real seam.
+$(B)/sim/kv: $(B)/obj/tests/kv/sim.o $(B)/obj/tests/kv/server.o $(B)/libweir-sim.a
+	$(call say,LD,$@)
+	$(link)
+
+# The same operations in the simulated kernel and in the real one.
 conformance := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/real.c %/simulated.c,$(wildcard tests/conformance/*.c)))
 $(B)/tests/conformance-sim: $(B)/obj/tests/conformance/simulated.o $(conformance) $(sim_parts)
 	$(call say,LD,$@)
@@ -217,6 +234,33 @@ check test-one: $(tests) test-certs
 test-tsan:
 	@tools/setup test
 	@$(MAKE) --no-print-directory check SAN=thread
+
+sim:
+	@tools/setup test
+	@$(MAKE) --no-print-directory $(B)/sim/sim
+	$(Q)SIM_BUILD=$(B) $(B)/sim/sim --first $(FIRST_SEED) --seeds $(SEEDS) --ledger docs/reliability.md \
+	    --resume $(B)/sim/resume $(SIM_FLAGS)
+
+torture:
+	@tools/setup test
+	@$(MAKE) --no-print-directory $(B)/sim/sim
+	$(Q)$(B)/sim/sim --torture $(SIM_FLAGS)
+
+conformance:
+	@tools/setup test
+	@$(MAKE) --no-print-directory sim-programs
+	$(Q)tests/conformance.sh $(B) $(T)
+
+mutants:
+	@tools/setup test
+	$(Q)tests/mutants/run $(T)
+
+fuzz:
+	@tools/setup fuzz
+	$(Q)tests/fuzz/run $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(T)
+
+coverage:
+	@tools/coverage
 
 bench:
 	@tools/setup --bench-peers

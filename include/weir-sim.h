@@ -34,7 +34,7 @@ struct weir_sim_options {
     bool calm;              /* nothing fails: the seed chooses order, sizes and delays only */
     bool trace;             /* tell on stderr what happens */
     unsigned fds;           /* RLIMIT_NOFILE; 0: 1024 */
-    weir_duration duration; /* virtual time after which a world that has not ended, hangs; 0: 1 h */
+    weir_duration duration; /* virtual time after which a world that has not ended, hangs; 0: a day */
 };
 
 /* Runs `main` as weir_run(main, argument, options->run) would, in a new world that is made of

@@ -15,7 +15,7 @@
 #include "sim/sys.h"
 #include "sim/thread.h"
 
-enum { FDS = 1024, HOUR = 3600 };
+enum { FDS = 1024, DAY = 24 * 3600 };
 
 /* A world that does so much in so little time, turns in circles. */
 enum { MOST_STEPS = 3000000, MOST_AT_ONCE = 300000 };
@@ -156,7 +156,7 @@ static void check_progress(int64_t duration)
 
 static void live(const struct weir_sim_options *options)
 {
-    int64_t duration = options->duration != 0 ? options->duration : HOUR * WEIR_SECOND;
+    int64_t duration = options->duration != 0 ? options->duration : DAY * WEIR_SECOND;
     while (!threads_are_done()) {
         if (!events_step()) {
             threads_tell();

@@ -17,7 +17,7 @@ struct client {
     char letter;
 };
 
-/* -EIO: the connection has ended, which only a fault can do. */
+/* -EIO: the connection has ended, or there is no memory, which only a fault can do. */
 static int set(struct client *client, struct weir_reader *reader, struct weir_writer *writer)
 {
     char value[KV_VALUE];
@@ -25,9 +25,10 @@ static int set(struct client *client, struct weir_reader *reader, struct weir_wr
     client->size = 1 + weir_sim_choose(KV_VALUE, "size of a value");
     client->letter = (char)('a' + weir_sim_choose(26, "letter"));
     memset(value, client->letter, client->size);
-    weir_printf(writer, "SET %s %zu\n", client->key, client->size);
-    weir_write(writer, value, client->size);
-    return weir_readline(reader, &answer) == 3 ? 0 : -EIO;
+    int rc = weir_printf(writer, "SET %s %zu\n", client->key, client->size);
+    if (rc == 0)
+        rc = weir_write(writer, value, client->size);
+    return rc == 0 && weir_readline(reader, &answer) == 3 ? 0 : -EIO;
 }
 
 static int get(const struct client *client, struct weir_reader *reader, struct weir_writer *writer)
@@ -35,7 +36,8 @@ static int get(const struct client *client, struct weir_reader *reader, struct w
     char expected[32];
     struct weir_slice answer;
     ssize_t size = snprintf(expected, sizeof expected, "VALUE %zu\n", client->size);
-    weir_printf(writer, "GET %s\n", client->key);
+    if (weir_printf(writer, "GET %s\n", client->key) < 0)
+        return -EIO;
     ssize_t n = weir_readline(reader, &answer);
     if (n <= 0 || answer.data[n - 1] != '\n')
         return -EIO;
