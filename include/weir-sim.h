@@ -29,12 +29,14 @@ extern "C" {
 
 struct weir_sim_options {
     const struct weir_run_options *run; /* for weir_run() of the scenario's main; NULL: defaults */
-    const char *kernel;     /* how much io_uring can do: "6.0", "6.1", "6.6", "6.12" or "6.18"; in
-                               "EPERM" and "ENOSYS" there is none. NULL: the seed chooses a number */
-    bool calm;              /* nothing fails: the seed chooses order, sizes and delays only */
-    bool trace;             /* tell on stderr what happens */
-    unsigned fds;           /* RLIMIT_NOFILE; 0: 1024 */
-    weir_duration duration; /* virtual time after which a world that has not ended, hangs; 0: a day */
+    const char *kernel; /* how much io_uring can do: "6.0", "6.1", "6.6", "6.12" or "6.18"; in
+                               "EPERM" (a filter), "disabled" (the sysctl) and "ENOSYS" there is
+                               none. NULL: the seed chooses a number */
+    bool calm;          /* nothing fails: the seed chooses order, sizes and delays only */
+    bool trace;         /* tell on stderr what happens */
+    unsigned fds;       /* RLIMIT_NOFILE; 0: 1024 */
+    weir_duration
+        duration; /* virtual time after which a world that has not ended, hangs; 0: a day */
 };
 
 /* Runs `main` as weir_run(main, argument, options->run) would, in a new world that is made of
@@ -53,6 +55,7 @@ struct weir_sim_scenario {
     weir_task_fn *main; /* run with `argument` */
     struct weir_sim_options options;
     void *argument;
+    int result; /* what must come of it, while weir_sim_faults() is 0 */
 };
 int weir_sim_main(int argc, char **argv, const struct weir_sim_scenario *scenarios);
 

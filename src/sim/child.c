@@ -165,7 +165,12 @@ int unit_run(const struct settings *settings, const struct unit *unit, bool trac
         options.kernel = settings->kernel;
     struct world_plan plan = { .source = unit->source, .record = record, .options = &options };
     plan.source.calm = options.calm;
-    return world_run(&plan, unit->scenario->main, unit->scenario->argument);
+    int result = world_run(&plan, unit->scenario->main, unit->scenario->argument);
+    bool as_usual = choice_visible_faults() == 0 && settings->kernel == NULL;
+    if (as_usual && result != unit->scenario->result)
+        violation("its main has returned %d, and %d is right while nothing fails", result,
+                  unit->scenario->result);
+    return result;
 }
 
 void desk_run(const struct settings *settings, const struct unit *unit, bool trace)

@@ -50,7 +50,8 @@ static const struct option_row rows[] = {
     { OPTION_SCENARIO, "scenario", "NAME[,NAME]", "only these; * and ? stand for others (all)" },
     { OPTION_SEEDS, "seeds", "N", "how many seeds to run (1000)" },
     { OPTION_FIRST, "first", "N", "the first of them (1)" },
-    { OPTION_KERNEL, "kernel", "P", "6.18, 6.12, 6.6, 6.1, 6.0, EPERM or ENOSYS (the seed's)" },
+    { OPTION_KERNEL, "kernel", "P",
+      "6.18, 6.12, 6.6, 6.1, 6.0, EPERM, disabled or ENOSYS (the seed's)" },
     { OPTION_CALM, "calm", NULL, "nothing fails: only order, sizes and delays vary" },
     { 0, "One world, in this process, for a debugger ('break violation')", NULL, NULL },
     { OPTION_SEED, "seed", "N", "run this seed" },
@@ -135,7 +136,8 @@ static bool parse_worker(struct settings *settings, const char *value)
 
 static bool parse_kernel(struct settings *settings, const char *value)
 {
-    static const char *const known[] = { "6.18", "6.12", "6.6", "6.1", "6.0", "EPERM", "ENOSYS" };
+    static const char *const known[] = { "6.18", "6.12",  "6.6",      "6.1",
+                                         "6.0",  "EPERM", "disabled", "ENOSYS" };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (strcmp(value, known[i]) == 0)
             settings->kernel = known[i];
@@ -235,7 +237,9 @@ static const char *apply(struct settings *settings, enum option_key key, const c
     case OPTION_WORKER:
         return parse_worker(settings, value) ? NULL : "what the program itself gives";
     case OPTION_KERNEL:
-        return parse_kernel(settings, value) ? NULL : "6.18, 6.12, 6.6, 6.1, 6.0, EPERM or ENOSYS";
+        return parse_kernel(settings, value)
+                   ? NULL
+                   : "6.18, 6.12, 6.6, 6.1, 6.0, EPERM, disabled or ENOSYS";
     case OPTION_TORTURE:
         return parse_torture(settings, value) ? NULL : "once, onward or both";
     default:

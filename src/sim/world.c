@@ -24,7 +24,6 @@ static const struct profile profiles[] = {
     { .name = "6.18",
       .no_sqarray = true,
       .no_iowait = true,
-      .guard_install = true,
       .defer_taskrun = true,
       .version = 618 },
     { .name = "6.12", .no_sqarray = true, .defer_taskrun = true, .version = 612 },
@@ -32,6 +31,7 @@ static const struct profile profiles[] = {
     { .name = "6.1", .defer_taskrun = true, .version = 601 },
     { .name = "6.0", .version = 600 },
     { .name = "EPERM", .setup_error = -EPERM, .version = 618 },
+    { .name = "disabled", .setup_error = -EPERM, .disabled = 2, .version = 618 },
     { .name = "ENOSYS", .setup_error = -ENOSYS, .version = 618 },
 };
 enum { USUAL_PROFILES = 5, PROFILES = sizeof profiles / sizeof *profiles };

@@ -30,9 +30,9 @@ void violation(const char *format, ...) __attribute__((format(printf, 1, 2), nor
 struct profile {
     const char *name;
     int setup_error;    /* 0, or that of io_uring_setup */
+    int disabled;       /* kernel.io_uring_disabled */
     bool no_sqarray;    /* 6.6 */
     bool no_iowait;     /* 6.15 */
-    bool guard_install; /* 6.13 */
     bool defer_taskrun; /* 6.1 */
     unsigned version;   /* 601, 606, 612, 618 */
 };

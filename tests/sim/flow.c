@@ -223,8 +223,8 @@ int end_exchange(struct end *end)
         int written = weir_group_wait(&group);
         rc = rc < 0 ? rc : written;
     }
-    weir_sim_note("flow %u: the exchange has ended with %d, %zu bytes read, %zu written", end->out->id,
-                  rc, end->in->read, end->out->written);
+    weir_sim_note("flow %u: the exchange has ended with %d, %zu bytes read, %zu written",
+                  end->out->id, rc, end->in->read, end->out->written);
     if (rc < 0 && rc != -ECANCELED) {
         end_break(end);
         weir_abort(end->writer);

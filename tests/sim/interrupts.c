@@ -144,6 +144,42 @@ static void wait_for_long(void)
         weir_sim_check(took >= time && took <= time + WEIR_SECOND);
 }
 
+/* The peer reads nothing for a while: what is queued then is the stream's, and nobody looks at the
+ * caller's memory any more. */
+static void write_to_the_busy(struct end *end)
+{
+    enum { MUCH = 200 * 1000 };
+    struct limit limit;
+    char *data = malloc(MUCH);
+    weir_sim_check(data != NULL);
+    flow_fill(end->out, end->out->written, data, MUCH);
+    end->out->written += MUCH;
+    limit_start(&limit, some_time());
+    int rc = weir_write_all(end->writer, data, MUCH);
+    limit_stop(&limit, rc);
+    memset(data, '!', MUCH);
+    free(data);
+    bool lost = weir_exception(end->reader) != 0;
+    if (rc == -ENOMEM && !lost)
+        end->out->written -= MUCH; /* nothing of it was queued */
+    if (rc != -ECANCELED && (rc != -ETIMEDOUT || lost))
+        excuse(end->out, rc, "write_all");
+}
+
+/* Busy with something else at first. */
+static void late_echo(struct weir_reader *reader, struct weir_writer *writer, void *unused)
+{
+    struct end end;
+    struct talk *talk;
+    (void)unused;
+    if (talk_accept(reader, writer, &end, &talk) < 0)
+        return;
+    weir_pause_reading(reader);
+    weir_sleep(weir_sim_choose(5000, "how late") * WEIR_MILLISECOND);
+    weir_resume_reading(reader);
+    talk_echo_on(&end, talk);
+}
+
 static int limited_client(void *argument)
 {
     struct talk *talk = argument;
@@ -151,8 +187,12 @@ static int limited_client(void *argument)
     int rc = talk_connect(talk, &end, NULL);
     if (rc < 0)
         return rc;
+    bool first = weir_sim_choose(2, "whether to write first") == 1;
+    if (first)
+        write_to_the_busy(&end);
+    else
+        read_of_the_silent(&end);
     connect_to_nobody();
-    read_of_the_silent(&end);
     wait_for_long();
     end.hasty = true;
     end.total = weir_sim_choose(20 * 1000, "what a client writes");
@@ -165,7 +205,7 @@ int scenario_timeouts(void *argument)
 {
     timed = argument != NULL;
     scene_begin(limited_client);
-    if (scene_serve(talk_echo, NULL) < 0)
+    if (scene_serve(late_echo, NULL) < 0)
         return 0;
     scene_clients(1 + weir_sim_choose(4, "how many clients"));
     return scene_end();

@@ -12,6 +12,13 @@ static const struct weir_run_options two_loops = { .threads = 2 }, three_loops =
 static unsigned two = 2, three = 3;
 static bool timed = true; /* time is measured, in worlds in which it does not jump */
 
+/* Where there is no io_uring, nothing runs, and weir_run() says why. */
+static int scenario_never(void *unused)
+{
+    (void)unused;
+    weir_sim_fail("it runs without a ring");
+}
+
 static const struct weir_sim_scenario scenarios[] = {
     { .name = "echo", .main = scenario_echo },
     { .name = "requests", .main = scenario_requests },
@@ -34,6 +41,7 @@ static const struct weir_sim_scenario scenarios[] = {
       .argument = &timed },
     { .name = "many", .main = scenario_many, .options = { .run = &tiny_ring } },
     { .name = "many-8", .main = scenario_many, .options = { .run = &small_ring } },
+    { .name = "crowd", .main = scenario_crowd },
     { .name = "fds-12", .main = scenario_fds, .options = { .fds = 12 } },
     { .name = "fds-16", .main = scenario_fds, .options = { .fds = 16 } },
     { .name = "fds-20", .main = scenario_fds, .options = { .fds = 20 } },
@@ -62,6 +70,18 @@ static const struct weir_sim_scenario scenarios[] = {
     { .name = "tls-corrupted", .main = scenario_tls_corrupted },
     { .name = "start-tls", .main = scenario_start_tls },
     { .name = "metrics", .main = scenario_metrics, .options = { .calm = true } },
+    { .name = "no-ring-filtered",
+      .main = scenario_never,
+      .options = { .kernel = "EPERM" },
+      .result = WEIR_RING_BLOCKED },
+    { .name = "no-ring-disabled",
+      .main = scenario_never,
+      .options = { .kernel = "disabled" },
+      .result = WEIR_RING_DISABLED },
+    { .name = "no-ring-old",
+      .main = scenario_never,
+      .options = { .kernel = "ENOSYS" },
+      .result = WEIR_RING_MISSING },
     { 0 },
 };
 

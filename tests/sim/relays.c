@@ -105,6 +105,7 @@ int scenario_proxy(void *unused)
         scene_leave();
         return 0;
     }
+    scene.both = false;
     scene.host = "127.0.0.2";
     scene.port = weir_server_port(scene.server);
     scene_clients(1 + weir_sim_choose(4, "how many clients"));

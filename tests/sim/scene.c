@@ -64,6 +64,7 @@ int scene_serve(weir_client_connected_fn *handler, const struct weir_server_opti
     scene.host = hosts[where];
     if (where >= 2) /* several addresses are raced: who comes second leaves without a word */
         scene.strangers = true;
+    scene.both = where >= 2;
     for (unsigned tries = 0; tries < 5; tries++) {
         rc = weir_start_server(handler, NULL, hosts[where], where < 2 ? 0 : 7000, options,
                                &scene.server);

@@ -22,6 +22,7 @@ struct scene {
     uint16_t port;
     size_t most;    /* bytes a client writes, at most */
     bool strangers; /* there are peers that do not greet as they should */
+    bool both;      /* the server has an address of each family */
     bool over;      /* the server is closing: nobody need be served */
     struct weir_server *server;
     weir_task_fn *client; /* an ordinary one; its argument is a talk */

@@ -39,6 +39,24 @@ static int stalled_client(void *argument)
     return rc < 0 ? rc : closed;
 }
 
+/* Some are busy with something else than their client, and would be for a while. */
+static void busy_handler(struct weir_reader *reader, struct weir_writer *writer, void *unused)
+{
+    struct end end;
+    struct talk *talk;
+    (void)unused;
+    if (talk_accept(reader, writer, &end, &talk) < 0)
+        return;
+    if (weir_sim_choose(4, "whether a handler is busy") < 3) {
+        talk_echo_on(&end, talk);
+        return;
+    }
+    scene.handlers++;
+    end_break(&end);
+    weir_sleep(60 * WEIR_SECOND);
+    scene.handlers--;
+}
+
 static int mixed_client(void *argument)
 {
     static weir_task_fn *const kinds[] = { talk_client, idle_client, stalled_client };
@@ -71,6 +89,8 @@ static int shut_down(void *unused)
     weir_sim_note("shut down in %d ms: %d", (int)(took / WEIR_MILLISECOND), rc);
     if (timed && took > grace + 3 * WEIR_SECOND)
         weir_sim_fail("the shutdown took %d ms", (int)(took / WEIR_MILLISECOND));
+    if (weir_sleep(100 * WEIR_MILLISECOND) == 0 && timed)
+        weir_sim_check(scene.handlers == 0);
     return 0;
 }
 
@@ -89,7 +109,7 @@ int scenario_shutdown(void *argument)
 {
     timed = argument != NULL;
     scene_begin(talk_client);
-    if (scene_serve(talk_echo, NULL) < 0)
+    if (scene_serve(busy_handler, NULL) < 0)
         return 0;
     scene_patiently(shut_down_among_clients, NULL);
     break_all();
@@ -113,6 +133,21 @@ int scenario_many(void *unused)
     if (scene_serve(talk_exchange, &options) < 0)
         return 0;
     scene_clients(40 + weir_sim_choose(61, "how many clients"));
+    return scene_end();
+}
+
+/* ---- More clients than may be in at a time ---------------------------------------------------- */
+
+int scenario_crowd(void *unused)
+{
+    (void)unused;
+    scene_begin(talk_client);
+    scene.most = 2000;
+    struct weir_server_options options = { .max_connections = 1 + weir_sim_choose(4, "how many"),
+                                           .start_parked = weir_sim_choose(2, "parked") };
+    if (scene_serve(talk_exchange, &options) < 0)
+        return 0;
+    scene_clients(8 + weir_sim_choose(16, "how many clients"));
     return scene_end();
 }
 

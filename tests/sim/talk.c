@@ -6,15 +6,23 @@
 
 /* ---- The greeting ---------------------------------------------------------------------------- */
 
+/* A server that has an address of each family is reached by either. */
+static const char *some_host(void)
+{
+    static const char *const either[] = { "127.0.0.1", "::1" };
+    unsigned which = scene.both ? weir_sim_choose(3, "which address") : 0;
+    return which > 0 ? either[which - 1] : scene.host;
+}
+
 static int open_connection(const struct talk *talk, const struct weir_connect_options *options,
                            struct end *end)
 {
     int rc = 0;
     for (unsigned tries = 0; tries < 3; tries++) {
-        rc =
-            scene.path != NULL
-                ? weir_open_unix_connection(scene.path, options, &end->reader, &end->writer)
-                : weir_open_connection(scene.host, scene.port, options, &end->reader, &end->writer);
+        rc = scene.path != NULL
+                 ? weir_open_unix_connection(scene.path, options, &end->reader, &end->writer)
+                 : weir_open_connection(some_host(), scene.port, options, &end->reader,
+                                        &end->writer);
         if (rc == 0 || rc == -ECANCELED)
             return rc;
         excuse(&talk->up, rc, "connect");
