@@ -1,4 +1,4 @@
-/* Flows: patterns, writes, what is promised, and how an error is judged. The reads are in read.c. */
+/* Flows: patterns, writes, what is promised, and how an error is judged. Reads are in read.c. */
 #include "flow.h"
 
 /* ---- The pattern ----------------------------------------------------------------------------- */

@@ -65,8 +65,8 @@ ssize_t end_line(struct end *end, struct weir_slice *ret_line);
 
 int end_finish(struct end *end); /* ends our direction */
 
-/* Writes `total` bytes and the end, and at the same time reads to the peer's end. A failure, but for
- * a cancel, aborts the stream; after a cancel it may be called again, to go on. */
+/* Writes `total` bytes and the end, and meanwhile reads to the peer's end. A failure, but for a
+ * cancel, aborts the stream; after a cancel it may be called again, to go on. */
 int end_exchange(struct end *end);
 int end_read_all(struct end *end);
 

@@ -5,7 +5,7 @@
 #include "scenarios.h"
 #include "scene.h"
 
-/* ---- Cancels: a conversation that is cancelled again and again, and goes on ------------------- */
+/* ---- Cancels: a conversation that is cancelled again and again, and goes on ------------------ */
 
 static int exchange(void *end)
 {

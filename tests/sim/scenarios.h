@@ -25,4 +25,7 @@ weir_task_fn scenario_tls, scenario_tls_corrupted, scenario_start_tls;
 /* metrics.c */
 weir_task_fn scenario_metrics;
 
+/* signals.c */
+weir_task_fn scenario_signals;
+
 #endif

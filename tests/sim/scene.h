@@ -30,9 +30,9 @@ struct scene {
 };
 extern struct scene scene;
 
-/* Forgets the last world. `client` is what scene_end() calls, too. A task of the scene's own sees to
- * it that what fails does not fail for ever: it ends with scene_check(), or, if the scenario cannot
- * go on, with scene_leave(). */
+/* Forgets the last world. `client` is what scene_end() calls, too. A task of the scene's own sees
+ * to it that what fails does not fail for ever: it ends with scene_check(), or, if the scenario
+ * cannot go on, with scene_leave(). */
 void scene_begin(weir_task_fn *client);
 void scene_leave(void);
 

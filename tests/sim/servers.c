@@ -136,7 +136,7 @@ int scenario_many(void *unused)
     return scene_end();
 }
 
-/* ---- More clients than may be in at a time ---------------------------------------------------- */
+/* ---- More clients than may be in at a time --------------------------------------------------- */
 
 int scenario_crowd(void *unused)
 {

@@ -1,4 +1,4 @@
-/* Conversations between well-behaved ends: echo, requests and replies, bulk both ways, half-close. */
+/* Conversations between well-behaved ends: echo, requests, bulk both ways, half-close. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ int scenario_echo(void *unused)
     return scene_end();
 }
 
-/* ---- Requests: pipelined lines, each answered by a length and so many bytes ------------------- */
+/* ---- Requests: pipelined lines, each answered by a length and so many bytes ------------------ */
 
 static int reply(struct end *end, size_t size)
 {
