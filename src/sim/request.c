@@ -89,10 +89,15 @@ void request_try(struct request *request)
 {
     uint32_t flags = 0;
     int result = look_up(request);
-    if (result == 0)
-        result = operation_try(request, &flags);
-    if (result == WAITS && request->doomed)
+    if (result == 0) {
+        do
+            result = operation_try(request, &flags);
+        while (result == GOES_ON && choose(2, "it goes on later") == 0);
+    }
+    if ((result == WAITS || result == GOES_ON) && request->doomed) {
         result = request->sent > 0 ? (int)request->sent : -ECANCELED;
+        flags = 0;
+    }
     if (result == GOES_ON) {
         event_enable(&request->go);
     } else if (result == WAITS) {
@@ -107,7 +112,9 @@ void request_try(struct request *request)
 void request_go(struct request *request)
 {
     list_remove(&request->turn);
-    if (request->cancelled)
+    if (request->cancelled && request->blocked)
+        finish(request, -EINTR, 0);
+    else if (request->cancelled)
         finish(request, request->sent > 0 ? (int)request->sent : -ECANCELED, 0);
     else
         request_try(request);
