@@ -139,7 +139,7 @@ static bool decide(enum fault fault)
         taken++;
         return taken <= source.count && source.list[taken - 1] != 0;
     default:
-        return likely[fault] > 0 && (next_byte() << 8) < likely[fault];
+        return likely[fault] > 0 && ((255 - next_byte()) << 8) < likely[fault];
     }
 }
 
