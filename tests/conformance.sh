@@ -63,8 +63,14 @@ while read -r name; do
     $pattern) ;;
     *) continue ;;
     esac
-    outcome_of "$real" "$name" >"$scratch/real" 2>&1
     outcome_of "$sim" "$name" >"$scratch/simulated" 2>&1
+    # How full a socket's buffers are is a matter of time, so on a busy machine the real kernel is
+    # asked again.
+    for attempt in 1 2 3; do
+        outcome_of "$real" "$name" >"$scratch/real" 2>&1
+        ! cmp -s "$scratch/real" "$scratch/simulated" || break
+        [ "$attempt" -eq 3 ] || echo "$name differs: once more"
+    done
     if cmp -s "$scratch/real" "$scratch/simulated" && ! grep -q '^(ended' "$scratch/real"; then
         echo "ok - $name"
         passed=$((passed + 1))

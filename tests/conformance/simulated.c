@@ -2,6 +2,7 @@
  * a loop that has nothing to do. In the world of seed 0 chance decides nothing; with
  * CONFORMANCE_SEED it decides orders, sizes and delays, of which not every vector is free. */
 #include <stdlib.h>
+#include <errno.h>
 #include <weir-sim.h>
 
 #include "conformance.h"
@@ -14,6 +15,7 @@ static void (*program)(void);
 static void run_program(void *unused)
 {
     (void)unused;
+    weir_sim_route("192.0.2.1", -EHOSTUNREACH); /* all others are this machine's */
     program();
 }
 
