@@ -17,6 +17,7 @@ T ?=
 WERROR ?= 1
 SEEDS ?= 10000
 FIRST_SEED ?= 1
+SOAK_SECONDS ?= 600
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
 INCLUDEDIR ?= $(PREFIX)/include
@@ -258,6 +259,16 @@ mutants:
 fuzz:
 	@tools/setup fuzz
 	$(Q)tests/fuzz/run $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(T)
+
+campaigns:
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	$(Q)tests/campaigns/run --full $(B) $(T)
+
+soak:
+	@tools/setup test
+	@$(MAKE) --no-print-directory all
+	$(Q)tests/campaigns/run --full --seconds $(SOAK_SECONDS) $(B) soak
 
 coverage:
 	@tools/coverage

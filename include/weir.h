@@ -440,7 +440,7 @@ int weir_server_wait_closed(struct weir_server *server);
 
 /* Stops listening, closes parked clients, lets the others finish for `grace`, then cancels their
  * tasks and closes, then (after a second) aborts; waits for the last and frees the server. 0 if all
- * finished within the grace. */
+ * finished within the grace. What a handler does after weir_wait_closed() is not waited for. */
 int weir_server_shutdown(struct weir_server *server, weir_duration grace);
 
 /* Parks a stream that waits for its peer: it stays open, without a task, so without a stack. When

@@ -35,25 +35,41 @@ void files_close(void)
     table = NULL;
 }
 
+static bool is_full(void)
+{
+    return FIRST + count >= limit;
+}
+
 static int put(struct file *file)
 {
     unsigned fd = FIRST;
-    while (fd < limit && table[fd] != NULL)
-        fd++;
-    if (fd >= limit)
+    if (is_full())
         return -EMFILE;
+    while (table[fd] != NULL)
+        fd++;
     table[fd] = file;
     file->fds++;
     count++;
     return (int)fd;
 }
 
-int fd_install(struct file *file)
+int fd_wanted(void)
 {
     if (fault_call(FAULT_FILES, "a new fd"))
         return choose(2, "whose limit") == 0 ? -EMFILE : -ENFILE;
+    return is_full() ? -EMFILE : 0;
+}
+
+int fd_give(struct file *file)
+{
     file->serial = ++serials;
     return put(file);
+}
+
+int fd_install(struct file *file)
+{
+    int rc = fd_wanted();
+    return rc < 0 ? rc : fd_give(file);
 }
 
 struct file *fd_file(int fd)

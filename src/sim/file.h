@@ -30,9 +30,13 @@ struct watcher {
 void files_open(unsigned limit);
 void files_close(void); /* frees what is left */
 
-/* A number for `file`, whose reference it takes over: -EMFILE at the limit, and then, as by a
- * fault, the file is the caller's still. */
+/* Whether a number can be had: 0, -EMFILE at the limit, and by a fault. */
+int fd_wanted(void);
+
+/* A number for `file`, whose reference it takes over; if none can be had, the file is the caller's
+ * still. fd_give() does not ask again, after fd_wanted(). */
 int fd_install(struct file *file);
+int fd_give(struct file *file);
 struct file *fd_file(int fd); /* NULL: not open. Not a new reference */
 int fd_close(int fd);         /* -EBADF: a violation is the caller's to tell */
 int fd_duplicate(int fd);

@@ -1,14 +1,14 @@
 /* Listening, connecting and accepting. */
 #include <errno.h>
-#include <poll.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <weir.h>
 
 #include "base/macros.h"
 #include "sim/choice.h"
 #include "sim/socket_state.h"
 #include "sim/world.h"
-#include "weir.h"
 
 enum { PATIENCE = 127 }; /* s without an answer, until connecting has failed */
 
@@ -30,13 +30,25 @@ int socket_listen(struct file *file, int backlog)
         if (rc < 0)
             return rc;
     }
-    if (socket->family != AF_UNIX && socket_listening_at(&socket->own) != NULL &&
-        socket->state != STATE_LISTENING && !socket->reuse_port)
+    if (socket->family != AF_UNIX && socket->state == STATE_NEW && address_is_taken(socket))
         return -EADDRINUSE;
     socket->state = STATE_LISTENING;
     socket->shut_read = false;
     socket->backlog = backlog < 0 ? 4096 : backlog;
     return 0;
+}
+
+/* Those who found no room try again, or are told. */
+static void call_knockers(struct socket *listener)
+{
+    for (struct list_node *node = list_first(&sockets); node != NULL;
+         node = list_next(&sockets, node)) {
+        struct socket *socket = container_of(node, struct socket, node);
+        if (socket->knocks_at == listener) {
+            socket->knocks_at = NULL;
+            file_changed(&socket->file);
+        }
+    }
 }
 
 /* Who waits in its queue is reset. */
@@ -50,9 +62,20 @@ void listener_end(struct socket *listener)
             socket_reset(&waiting->file);
         file_drop(&waiting->file);
     }
+    listener->state = STATE_NEW;
+    call_knockers(listener);
+    file_changed(&listener->file);
+}
+
+/* That of a Unix socket has its queue still, and takes no more. */
+void listener_shut(struct socket *listener)
+{
+    if (listener->family != AF_UNIX) {
+        listener_end(listener);
+        return;
+    }
     listener->shut_read = true;
-    if (listener->family != AF_UNIX) /* else accepts in flight are not told */
-        listener->state = STATE_NEW;
+    call_knockers(listener);
     file_changed(&listener->file);
 }
 
@@ -64,14 +87,22 @@ static bool has_room(const struct socket *listener)
 /* Both ends are there from now on; the server's waits to be accepted. */
 static void establish(struct socket *client, struct socket *listener)
 {
-    struct socket *server = socket_make(client->family);
-    server->family = listener->family;
-    server->own = client->remote;
-    server->own_length = client->remote_length;
-    server->remote = client->own;
-    server->remote_length = client->own_length;
+    struct socket *server = socket_make(listener->family);
+    if (listener->family == AF_UNIX) {
+        client->remote = server->own = listener->own;
+        client->remote_length = server->own_length = listener->own_length;
+        server->remote = client->own;
+        server->remote_length = client->own_length;
+    } else {
+        server->own = address_as(&client->remote, listener->family);
+        server->remote = address_as(&client->own, listener->family);
+        server->own_length = server->remote_length = listener->own_length;
+    }
     server->bound = true;
     server->listener = listener;
+    server->reuse_address = listener->reuse_address;
+    server->reuse_port = listener->reuse_port;
+    server->v6only = listener->v6only;
     memcpy(server->options, listener->options, sizeof server->options);
     client->number = server->number = ++connections;
     stream_begin(client, server);
@@ -93,12 +124,13 @@ struct file *socket_accept(struct file *file, int *ret_error)
     }
     struct list_node *node = list_take_first(&listener->queue);
     if (node == NULL) {
-        *ret_error = -EAGAIN;
+        *ret_error = listener->shut_read ? -EINVAL : -EAGAIN;
         return NULL;
     }
     struct socket *client = container_of(node, struct socket, pending);
     client->listener = NULL;
     listener->queued--;
+    call_knockers(listener);
     if (fault(FAULT_DEAD_CLIENT, "an accept")) {
         if (client->family != AF_UNIX)
             stream_reset(client, -ECONNRESET);
@@ -158,6 +190,7 @@ static void send_first_packet(struct socket *socket)
     int64_t wait = 0;
     socket->handshake = (struct event){ .run = handshake, .wire = true };
     socket->state = STATE_CONNECTING;
+    socket->connecting = true;
     socket->outcome = route_of(&socket->remote);
     socket->retry = 0;
     if (socket->outcome == 0 && fault(FAULT_CONNECT, "a connect"))
@@ -177,28 +210,26 @@ static void send_first_packet(struct socket *socket)
 static int connect_unix(struct socket *socket, const union address *to, socklen_t length)
 {
     int error;
+    if (length <= offsetof(struct sockaddr_un, sun_path) || length > sizeof to->un ||
+        to->any.sa_family != AF_UNIX)
+        return -EINVAL;
+    if (socket->state != STATE_NEW)
+        return socket->state == STATE_CONNECTED ? -EISCONN : -EINVAL;
     struct socket *listener = socket_at_path(&to->un, length, &error);
     if (listener == NULL)
         return error;
+    socket->knocks_at = has_room(listener) ? NULL : listener;
     if (!has_room(listener))
         return listener->shut_read ? -ECONNREFUSED : -EAGAIN;
-    socket->remote = *to;
-    socket->remote_length = length;
     establish(socket, listener);
     return 0;
-}
-
-static bool is_wildcard(const union address *address)
-{
-    return address->any.sa_family == AF_INET ? address->in.sin_addr.s_addr == 0
-                                             : IN6_IS_ADDR_UNSPECIFIED(&address->in6.sin6_addr);
 }
 
 /* Where it comes from: the address that it goes to, as all are this machine's. */
 static int choose_source(struct socket *socket)
 {
     union address own = socket->remote;
-    if (socket->bound && !is_wildcard(&socket->own))
+    if (socket->bound && !address_is_any(&socket->own))
         return 0;
     uint16_t port = socket->bound ? address_port_of(&socket->own) : 0;
     address_set_port(&own, port);
@@ -211,46 +242,41 @@ static int choose_source(struct socket *socket)
 
 static int asked_again(struct socket *socket)
 {
-    switch (socket->state) {
-    case STATE_CONNECTING:
+    if (socket->state == STATE_CONNECTING)
         return -EALREADY;
-    case STATE_CONNECTED:
-        return socket->error != 0 ? socket->error : 0;
-    default:
-        break;
-    }
-    int outcome = socket->outcome;
-    if (socket->decided) { /* it may be tried again */
-        socket->state = STATE_NEW;
-        socket->decided = false;
-        socket->outcome = 0;
-        return outcome;
-    }
-    return -ECONNABORTED;
+    socket->connecting = false;
+    if (socket->state == STATE_CONNECTED)
+        return socket->error;
+    if (!socket->decided)
+        return -ECONNABORTED;
+    int outcome = socket->outcome; /* it may be tried again */
+    socket->state = STATE_NEW;
+    socket->bound = socket->keeps_port;
+    socket->decided = false;
+    socket->outcome = 0;
+    return outcome;
 }
 
 int socket_connect(struct file *file, const struct sockaddr *address, socklen_t length)
 {
     struct socket *socket = socket_of(file);
     union address to = { 0 };
-    if (address == NULL)
+    if (address == NULL || socket->connecting)
         return asked_again(socket);
     if (length > sizeof to || length < sizeof(sa_family_t))
         return -EINVAL;
     memcpy(&to, address, length);
-    if (socket->state == STATE_CONNECTED)
-        return -EISCONN;
-    if (socket->state == STATE_CONNECTING)
-        return -EALREADY;
-    if (socket->state == STATE_LISTENING)
-        return socket->family == AF_UNIX ? -EINVAL : -EISCONN;
-    if (to.any.sa_family != socket->family)
-        return -EINVAL;
     if (socket->family == AF_UNIX)
         return connect_unix(socket, &to, length);
+    if (socket->state == STATE_CONNECTED || socket->state == STATE_LISTENING)
+        return -EISCONN;
+    if (length < (socket->family == AF_INET ? sizeof to.in : 24))
+        return -EINVAL;
+    if (to.any.sa_family != socket->family)
+        return -EAFNOSUPPORT;
     socket->remote = to;
-    socket->remote_length = length;
-    if (is_wildcard(&to)) {
+    socket->remote_length = socket->family == AF_INET ? sizeof to.in : sizeof to.in6;
+    if (address_is_any(&to)) {
         if (to.any.sa_family == AF_INET)
             socket->remote.in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         else

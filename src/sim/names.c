@@ -124,11 +124,14 @@ static void add_all(const char *addresses, uint16_t port, int family, struct add
 int names_resolve(const char *host, const char *service, const struct addrinfo *hints,
                   struct addrinfo **ret_addresses)
 {
-    uint16_t port = service != NULL ? (uint16_t)strtoul(service, NULL, 10) : 0;
+    char *rest = NULL;
+    uint16_t port = service != NULL ? (uint16_t)strtoul(service, &rest, 10) : 0;
     struct addrinfo *list = NULL, **end = &list;
     int family = hints->ai_family;
     if (family != AF_UNSPEC && family != AF_INET && family != AF_INET6)
         return -EAFNOSUPPORT;
+    if (rest != NULL && (rest == service || *rest != '\0')) /* services have no names here */
+        return WEIR_UNRESOLVED;
     if (fault_call(FAULT_CALL, "getaddrinfo"))
         return -ENOMEM;
     if (host == NULL) {

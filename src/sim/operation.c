@@ -15,6 +15,13 @@ static void *pointer(uint64_t address)
     return (void *)(uintptr_t)address;
 }
 
+static bool is_unix(const struct request *request)
+{
+    int family = 0;
+    socket_get_option(request->file, SOL_SOCKET, SO_DOMAIN, &family);
+    return family == AF_UNIX;
+}
+
 /* ---- Preparing: what the kernel copies when it takes the SQE --------------------------------- */
 
 static int prepare_sendmsg(struct request *request)
@@ -187,27 +194,38 @@ static int try_send(struct request *request)
 
 /* A notice tells when the bytes are not needed any more. */
 struct notice {
+    struct list_node node; /* among its ring's */
     struct event event;
     uint64_t user_data;
-    int fd;
+    struct sim_ring *ring;
 };
+
+static void notice_drop(struct notice *notice)
+{
+    event_stop(&notice->event);
+    list_remove(&notice->node);
+    free(notice);
+}
+
+void notices_drop(struct sim_ring *ring)
+{
+    struct list_node *node;
+    while ((node = list_first(&ring->notices)) != NULL)
+        notice_drop(container_of(node, struct notice, node));
+}
 
 static void give_notice(struct event *event)
 {
     struct notice *notice = container_of(event, struct notice, event);
-    struct sim_ring *ring = ring_by_fd(notice->fd, false);
-    if (ring != NULL)
-        ring_post(ring, notice->user_data, 0, IORING_CQE_F_NOTIF);
-    free(notice);
+    ring_post(notice->ring, notice->user_data, 0, IORING_CQE_F_NOTIF);
+    notice_drop(notice);
 }
 
 static int try_send_zero_copy(struct request *request, uint32_t *ret_flags)
 {
-    int family = 0;
     if (!file_is_socket(request->file))
         return -ENOTSOCK;
-    socket_get_option(request->file, SOL_SOCKET, SO_DOMAIN, &family);
-    int result = family == AF_UNIX ? -EOPNOTSUPP : try_send(request);
+    int result = is_unix(request) ? -EOPNOTSUPP : try_send(request);
     if (result == WAITS || result == GOES_ON)
         return result;
     struct notice *notice = calloc(1, sizeof *notice);
@@ -215,7 +233,8 @@ static int try_send_zero_copy(struct request *request, uint32_t *ret_flags)
         abort();
     *notice = (struct notice){ .event = { .run = give_notice },
                                .user_data = request->sqe.user_data,
-                               .fd = request->ring->fd };
+                               .ring = request->ring };
+    list_append(&request->ring->notices, &notice->node);
     if (fault(FAULT_LATE_NOTICE, "a zero-copy send"))
         event_after(&notice->event, (int64_t)(1 + choose(1000, "how late")) * WEIR_MILLISECOND);
     else
@@ -226,36 +245,40 @@ static int try_send_zero_copy(struct request *request, uint32_t *ret_flags)
 
 /* ---- Accepting and connecting ---------------------------------------------------------------- */
 
-static int try_accept(struct request *request, uint32_t *ret_flags)
+/* A number is had first: without one nobody is let in, even if nobody waits. */
+static int try_accept(struct request *request, bool first, uint32_t *ret_flags)
 {
+    bool multishot = request->sqe.ioprio & IORING_ACCEPT_MULTISHOT;
     int error = 0;
     if (!file_is_socket(request->file))
         return -ENOTSOCK;
-    if (fd_count() >= fd_limit()) /* a number is had first: without one nobody is let in */
-        return -EMFILE;
+    int rc = fd_wanted();
+    if (rc < 0)
+        return rc;
     struct file *client = socket_accept(request->file, &error);
+    bool untold = !first && multishot && is_unix(request); /* of a shutdown */
     if (client == NULL)
-        return error == -EAGAIN ? WAITS : error;
-    int fd = fd_install(client);
-    if (fd < 0) {
-        file_drop(client);
-        return fd;
-    }
-    *ret_flags = socket_poll(request->file) & POLLIN ? IORING_CQE_F_SOCK_NONEMPTY : 0;
-    if (!(request->sqe.ioprio & IORING_ACCEPT_MULTISHOT) ||
-        fault(FAULT_MULTISHOT_END, "an accept") ||
+        return error == -EAGAIN || (error == -EINVAL && untold) ? WAITS : error;
+    int fd = fd_give(client);
+    bool more = socket_poll(request->file) & POLLIN && !is_unix(request);
+    *ret_flags = more ? IORING_CQE_F_SOCK_NONEMPTY : 0;
+    if (!multishot || fault(FAULT_MULTISHOT_END, "an accept") ||
         !ring_post(request->ring, request->sqe.user_data, fd, *ret_flags | IORING_CQE_F_MORE))
         return fd;
     return GOES_ON;
 }
 
+/* For room in the queue of a Unix listener, it is a worker that waits, and asks again. */
 static int try_connect(struct request *request, bool first)
 {
     if (!file_is_socket(request->file))
         return -ENOTSOCK;
-    const struct sockaddr *address = first ? (struct sockaddr *)&request->address : NULL;
-    int rc = socket_connect(request->file, address, first ? request->address_length : 0);
-    return rc == -EINPROGRESS || rc == -EALREADY ? WAITS : rc;
+    const struct sockaddr *address = (struct sockaddr *)&request->address;
+    bool begins = first || is_unix(request);
+    int rc = begins ? socket_connect(request->file, address, request->address_length)
+                    : socket_connect(request->file, NULL, 0);
+    request->blocked = rc == -EAGAIN;
+    return rc == -EINPROGRESS || rc == -EALREADY || rc == -EAGAIN ? WAITS : rc;
 }
 
 /* ---- The others ------------------------------------------------------------------------------ */
@@ -290,7 +313,7 @@ static int try_cancel(struct request *request)
         return -ENOENT;
     if (!fault(FAULT_CANCEL_RACE, "a cancel")) {
         request_cancel(target, false);
-        return 0;
+        return target->blocked ? -EALREADY : 0;
     }
     if (choose(2, "too late, or too far") == 0) {
         request_try(target);
@@ -333,7 +356,7 @@ int operation_try(struct request *request, uint32_t *ret_flags)
     case IORING_OP_SEND_ZC:
         return try_send_zero_copy(request, ret_flags);
     case IORING_OP_ACCEPT:
-        return try_accept(request, ret_flags);
+        return try_accept(request, first, ret_flags);
     case IORING_OP_CONNECT:
         return try_connect(request, first);
     case IORING_OP_CLOSE:

@@ -90,9 +90,10 @@ void request_try(struct request *request)
     uint32_t flags = 0;
     int result = look_up(request);
     if (result == 0) {
-        do
+        do {
+            flags = 0;
             result = operation_try(request, &flags);
-        while (result == GOES_ON && choose(2, "it goes on later") == 0);
+        } while (result == GOES_ON && choose(2, "it goes on later") == 0);
     }
     if ((result == WAITS || result == GOES_ON) && request->doomed) {
         result = request->sent > 0 ? (int)request->sent : -ECANCELED;
@@ -146,7 +147,7 @@ static void changed(struct watcher *watcher)
 static void begin(struct request *request)
 {
     list_append(&request->ring->requests, &request->node);
-    look_up(request); /* or fails later, as told then */
+    look_up(request);                                             /* or fails later, as told then */
     bool cancels = request->sqe.opcode == IORING_OP_ASYNC_CANCEL; /* never what comes after it */
     if (request->ring->submitting && (cancels || choose(2, "later") == 0))
         request_try(request);

@@ -155,8 +155,9 @@ static int wait_for(struct sim_ring *ring, unsigned least, int64_t timeout)
     int64_t until = timeout < 0 ? INT64_MAX : events_now() + timeout;
     int rc = 0;
     run_work(ring);
+    least = least < ring->cq_entries ? least : ring->cq_entries;
     if (fault(FAULT_INTERRUPT, "io_uring_enter"))
-        return ready(ring) >= least ? 0 : -EINTR;
+        return ready(ring) > 0 || least == 0 ? 0 : -EINTR;
     ring->sleeper = thread_this();
     while (rc == 0 && ready(ring) < least && list_is_empty(&ring->overflow)) {
         thread_says(timeout < 0 ? "in io_uring_enter" : "in io_uring_enter, for a time");
@@ -167,7 +168,7 @@ static int wait_for(struct sim_ring *ring, unsigned least, int64_t timeout)
         run_work(ring);
     }
     ring->sleeper = NULL;
-    if (ready(ring) >= least)
+    if (ready(ring) > 0) /* even if more was waited for */
         rc = 0;
     if (rc == -ETIME && fault(FAULT_LATE_WAKE, "io_uring_enter")) {
         thread_sleep((int64_t)(1 + choose(100, "how late")) * WEIR_MILLISECOND);
@@ -178,9 +179,11 @@ static int wait_for(struct sim_ring *ring, unsigned least, int64_t timeout)
 
 int sys_ring_enter(int fd, unsigned count, unsigned wait, unsigned flags, int64_t timeout)
 {
-    struct sim_ring *ring = ring_by_fd(fd, flags & IORING_ENTER_REGISTERED_RING);
+    int error;
+    struct sim_ring *ring =
+        flags & IORING_ENTER_REGISTERED_RING ? ring_at_place(fd, &error) : ring_by_fd(fd, &error);
     if (ring == NULL)
-        return flags & IORING_ENTER_REGISTERED_RING || fd_file(fd) == NULL ? -EBADF : -EOPNOTSUPP;
+        return error;
     if (flags & ~(IORING_ENTER_GETEVENTS | IORING_ENTER_REGISTERED_RING | IORING_ENTER_EXT_ARG |
                   IORING_ENTER_NO_IOWAIT))
         return -EINVAL;

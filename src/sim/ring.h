@@ -43,7 +43,6 @@ struct sim_ring {
     struct thread *owner;
     struct thread *sleeper;
     int fd;
-    int index; /* registered; -1: not */
     unsigned flags;
     unsigned entries, cq_entries;
     void *memory;
@@ -55,6 +54,7 @@ struct sim_ring {
     struct list overflow; /* done: that did not fit */
     struct list requests; /* in flight */
     struct list turns;    /* of them, those that can go on when the owner enters */
+    struct list notices;  /* of zero-copy sends that have completed */
     bool submitting;      /* what completes at once, is posted at once */
     struct group groups[GROUPS];
     struct weir_metrics before; /* its thread's, when it was made */
@@ -80,14 +80,18 @@ struct request {
     uint64_t signals; /* of an eventfd, seen */
     int failure;      /* known when it was submitted */
     bool tried;
+    bool blocked;   /* within a call of a worker: a cancel interrupts that */
     bool cancelled; /* it ends when it is next looked at, */
     bool doomed;    /* or if it would have to wait then */
 };
 
-/* ring.c */
+/* setup.c: a ring lives until it is neither open nor registered any more. */
 void rings_open(void);
-unsigned rings_count(void);
-struct sim_ring *ring_by_fd(int fd, bool registered);
+unsigned rings_count(void); /* open ones, at the end of the world: no thread has any registered */
+struct sim_ring *ring_by_fd(int fd, int *ret_error);
+struct sim_ring *ring_at_place(int place, int *ret_error); /* registered by this thread */
+
+/* ring.c */
 bool ring_post(struct sim_ring *ring, uint64_t user_data, int result, uint32_t flags);
 
 /* request.c */
@@ -112,6 +116,7 @@ int operation_prepare(struct request *request); /* when submitted: 0, or why it 
 int operation_try(struct request *request, uint32_t *ret_flags);
 bool operation_needs_file(const struct request *request);
 bool operation_has_failed(const struct request *request, int result); /* so that its links break */
+void notices_drop(struct sim_ring *ring);
 
 /* buffers.c */
 int group_register(struct sim_ring *ring, const struct io_uring_buf_reg *registration);

@@ -11,31 +11,76 @@
 #include "sim/thread.h"
 #include "sim/world.h"
 
-static struct list all;
-static int registered; /* so many indices have been given out */
+/* Each thread has so many places for rings that it enters without their fd. */
+enum { PLACES = 16 };
+
+struct registration {
+    struct list_node node;
+    unsigned thread, place;
+    struct sim_ring *ring; /* held */
+};
+
+static struct list all, registrations;
 
 void rings_open(void)
 {
     all = (struct list){ 0 };
-    registered = 0;
+    registrations = (struct list){ 0 };
+}
+
+static void registration_drop(struct registration *registration)
+{
+    list_remove(&registration->node);
+    file_drop(&registration->ring->file);
+    free(registration);
 }
 
 unsigned rings_count(void)
 {
     unsigned count = 0;
-    for (struct list_node *node = list_first(&all); node != NULL; node = list_next(&all, node))
+    struct list_node *node;
+    while ((node = list_first(&registrations)) != NULL)
+        registration_drop(container_of(node, struct registration, node));
+    for (node = list_first(&all); node != NULL; node = list_next(&all, node))
         count++;
     return count;
 }
 
-struct sim_ring *ring_by_fd(int fd, bool by_index)
+struct sim_ring *ring_by_fd(int fd, int *ret_error)
 {
-    for (struct list_node *node = list_first(&all); node != NULL; node = list_next(&all, node)) {
-        struct sim_ring *ring = container_of(node, struct sim_ring, node);
-        if (by_index ? ring->index == fd : ring->fd == fd)
-            return ring;
+    struct file *file = fd_file(fd);
+    *ret_error = file == NULL ? -EBADF : -EOPNOTSUPP;
+    return file != NULL && file->kind == FILE_RING ? container_of(file, struct sim_ring, file)
+                                                   : NULL;
+}
+
+static struct registration *registration_at(unsigned place)
+{
+    unsigned thread = thread_number(thread_this());
+    for (struct list_node *node = list_first(&registrations); node != NULL;
+         node = list_next(&registrations, node)) {
+        struct registration *one = container_of(node, struct registration, node);
+        if (one->thread == thread && one->place == place)
+            return one;
     }
     return NULL;
+}
+
+struct sim_ring *ring_at_place(int place, int *ret_error)
+{
+    *ret_error = place < 0 || place >= PLACES ? -EINVAL : -EBADF;
+    const struct registration *one = registration_at((unsigned)place);
+    return one != NULL ? one->ring : NULL;
+}
+
+static bool is_registered(const struct sim_ring *ring)
+{
+    for (struct list_node *node = list_first(&registrations); node != NULL;
+         node = list_next(&registrations, node)) {
+        if (container_of(node, struct registration, node)->ring == ring)
+            return true;
+    }
+    return false;
 }
 
 /* ---- Setting up ------------------------------------------------------------------------------ */
@@ -95,9 +140,22 @@ static int choose_sizes(unsigned entries, struct io_uring_params *params)
     return params->cq_entries < params->sq_entries ? -EINVAL : 0;
 }
 
+static void drop_done(struct list *list)
+{
+    struct list_node *node;
+    while ((node = list_take_first(list)) != NULL)
+        free(container_of(node, struct done, node));
+}
+
+/* It takes with it what is in flight. */
 static void free_ring(struct file *file)
 {
     struct sim_ring *ring = container_of(file, struct sim_ring, file);
+    request_drop_all(ring);
+    notices_drop(ring);
+    drop_done(&ring->work);
+    drop_done(&ring->overflow);
+    list_remove(&ring->node);
     free(ring->memory);
     free(ring);
 }
@@ -153,7 +211,6 @@ static struct sim_ring *ring_new(const struct io_uring_params *params)
     ring->entries = params->sq_entries;
     ring->cq_entries = params->cq_entries;
     ring->flags = params->flags;
-    ring->index = -1;
     ring->owner = thread_this();
     ring->before = metrics;
     return ring;
@@ -164,6 +221,8 @@ int sys_ring_setup(struct io_uring *uring, unsigned entries, struct io_uring_par
     if (thread_this() == NULL)
         return -ENOSYS;
     int rc = check_flags(params->flags);
+    if (params->resv[0] != 0 || params->resv[1] != 0 || params->resv[2] != 0)
+        rc = -EINVAL;
     if (rc == 0)
         rc = choose_sizes(entries, params);
     if (rc == 0 && fault_call(FAULT_CALL, "io_uring_setup"))
@@ -188,24 +247,16 @@ int sys_ring_setup(struct io_uring *uring, unsigned entries, struct io_uring_par
     return fd;
 }
 
-static void drop_done(struct list *list)
-{
-    struct list_node *node;
-    while ((node = list_take_first(list)) != NULL)
-        free(container_of(node, struct done, node));
-}
-
 void sys_ring_exit(struct io_uring *uring)
 {
-    struct sim_ring *ring = ring_by_fd(uring->ring_fd, false);
+    int error;
+    struct sim_ring *ring = ring_by_fd(uring->ring_fd, &error);
     if (ring == NULL)
         violation("a ring is closed that is not open");
     ring_check_end(ring);
-    request_drop_all(ring);
-    drop_done(&ring->work);
-    drop_done(&ring->overflow);
-    list_remove(&ring->node);
-    fd_close(ring->fd);
+    if (ring->is_loops && is_registered(ring))
+        violation("a loop's ring is closed and stays registered, with all that is in flight");
+    fd_close(uring->ring_fd);
 }
 
 /* ---- Registering ----------------------------------------------------------------------------- */
@@ -222,25 +273,73 @@ static int probe(struct io_uring_probe *result, unsigned count)
     return 0;
 }
 
-static int register_fd(struct sim_ring *ring, struct io_uring_rsrc_update *update)
+/* At the place that is asked for, or the first that is free. */
+static int register_at(const struct io_uring_rsrc_update *update)
 {
-    if (fault_call(FAULT_CALL, "registering the ring's fd"))
+    int error;
+    bool any = update->offset == -1U;
+    unsigned place = any ? 0 : update->offset, end = any ? PLACES : place + 1;
+    if (update->resv != 0 || place >= PLACES)
+        return -EINVAL;
+    struct sim_ring *ring = ring_by_fd((int)update->data, &error);
+    if (ring == NULL)
+        return error;
+    while (place < end && registration_at(place) != NULL)
+        place++;
+    if (place == end)
+        return -EBUSY;
+    struct registration *one = calloc(1, sizeof *one);
+    if (one == NULL)
+        abort();
+    *one = (struct registration){ .thread = thread_number(thread_this()),
+                                  .place = place,
+                                  .ring = ring };
+    file_hold(&ring->file);
+    list_append(&registrations, &one->node);
+    return (int)place;
+}
+
+static int unregister_at(const struct io_uring_rsrc_update *update)
+{
+    if (update->resv != 0 || update->data != 0 || update->offset >= PLACES)
+        return -EINVAL;
+    struct registration *one = registration_at(update->offset);
+    if (one != NULL)
+        registration_drop(one);
+    return 0;
+}
+
+/* Returns how many have been, unless none. */
+static int register_fds(struct io_uring_rsrc_update *updates, unsigned count, bool away)
+{
+    if (count == 0 || count > PLACES)
+        return -EINVAL;
+    if (!away && fault_call(FAULT_CALL, "registering the ring's fd"))
         return -ENOMEM;
-    ring->index = registered++;
-    update->offset = (unsigned)ring->index;
-    return 1;
+    for (unsigned i = 0; i < count; i++) {
+        int rc = away ? unregister_at(&updates[i]) : register_at(&updates[i]);
+        if (rc < 0)
+            return i > 0 ? (int)i : rc;
+        if (!away)
+            updates[i].offset = (unsigned)rc;
+    }
+    return (int)count;
 }
 
 int sys_ring_register(int fd, unsigned operation, void *argument, unsigned count)
 {
-    struct sim_ring *ring = ring_by_fd(fd, false);
+    int error;
+    struct sim_ring *ring = ring_by_fd(fd, &error);
     if (ring == NULL)
-        return -EBADF;
+        return error;
+    if (ring->flags & IORING_SETUP_SINGLE_ISSUER && ring->owner != thread_this())
+        return -EEXIST;
     switch (operation) {
     case IORING_REGISTER_PROBE:
         return fault_call(FAULT_CALL, "probing") ? -ENOMEM : probe(argument, count);
     case IORING_REGISTER_RING_FDS:
-        return register_fd(ring, argument);
+    case IORING_UNREGISTER_RING_FDS:
+        return register_fds(argument, count, operation == IORING_UNREGISTER_RING_FDS);
     case IORING_REGISTER_PBUF_RING:
         return count == 1 ? group_register(ring, argument) : -EINVAL;
     case IORING_UNREGISTER_PBUF_RING:

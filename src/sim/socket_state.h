@@ -1,5 +1,6 @@
 /* What a simulated socket consists of: for socket.c (its life and its names), listen.c (connecting
- * and accepting), and stream.c (the bytes). */
+ * and accepting), address.c and path.c (who has which), stream.c (the bytes, as its program sees
+ * them) and wire.c (the bytes between). */
 #ifndef WEIR_SIM_SOCKET_STATE_H
 #define WEIR_SIM_SOCKET_STATE_H
 
@@ -54,9 +55,11 @@ struct socket {
     union address own, remote;
     socklen_t own_length, remote_length;
     bool bound, reuse_address, reuse_port, v6only;
-    int options[3]; /* TCP_NODELAY, SO_KEEPALIVE: kept only */
-    int error;      /* sk_err: the next to look takes it */
+    bool keeps_port; /* it is bound by bind(), and not for a connection only */
+    int options[3];  /* TCP_NODELAY, SO_KEEPALIVE: kept only */
+    int error;       /* sk_err: the next to look takes it */
     bool shut_read, shut_write, reset_seen;
+    bool ends_first; /* it ended its direction before the other's end came */
 
     /* A listener's. */
     struct list queue; /* connected clients that wait, by `pending` */
@@ -66,6 +69,8 @@ struct socket {
 
     /* Connecting. */
     struct event handshake;
+    struct socket *knocks_at; /* a Unix listener that had no room */
+    bool connecting;          /* and its program has not been told how it went */
     int64_t retry;
     int outcome;  /* what is decided about it: an error, or 0 */
     bool decided; /* without asking a listener */
@@ -79,29 +84,47 @@ extern struct list sockets;
 struct socket *socket_of(struct file *file);
 struct socket *socket_make(int family);
 
-/* socket.c */
-struct socket *socket_listening_at(const union address *to);
-bool address_equal(const union address *one, const union address *other, bool with_port);
+/* address.c */
+void addresses_open(void);
+void addresses_close(void);
 uint16_t address_port_of(const union address *address);
 void address_set_port(union address *address, uint16_t port);
+bool address_is_any(const union address *address);
+union address address_as(const union address *address, int family); /* IPv4 within IPv6, or not */
+void address_linger(const struct socket *socket);                   /* TIME_WAIT */
+bool address_is_taken(const struct socket *socket);
 int socket_bind_any(struct socket *socket, const union address *to); /* a port of its own */
 int route_of(const union address *to);
+struct socket *socket_listening_at(const union address *to);
+
+/* path.c */
+void paths_open(void);
+void paths_leave(const struct socket *socket); /* its path stays */
+int socket_bind_path(struct socket *socket, const union address *address, socklen_t length);
 struct socket *socket_at_path(const struct sockaddr_un *path, socklen_t length, int *ret_error);
 
 /* listen.c */
+void listener_shut(struct socket *listener);
 void listener_end(struct socket *listener);
 void handshake_stop(struct socket *socket);
 
 /* stream.c */
-void stream_begin(struct socket *client, struct socket *server);
-void stream_end(struct socket *socket);              /* its last reference has gone */
-void stream_reset(struct socket *socket, int error); /* this end learns of a reset */
-void stream_reset_peer(struct socket *socket);       /* the other end will */
-void bytes_free(struct bytes *bytes);
 short stream_poll(struct socket *socket);
 void streams_open(void);
-void streams_calm(struct socket *socket); /* it goes on, and is not broken any more */
 void stream_accepted(void);
 bool stream_is_connected(const struct socket *socket);
+
+/* wire.c */
+void bytes_add(struct bytes *bytes, const char *data, size_t size);
+void bytes_drop(struct bytes *bytes, size_t size);
+void stream_begin(struct socket *client, struct socket *server);
+void stream_end(struct socket *socket); /* its last reference has gone */
+void stream_finish(struct socket *socket, struct socket *peer);
+void stream_reset(struct socket *socket, int error); /* this end learns of a reset */
+void stream_reset_peer(struct socket *socket);       /* the other end will */
+void streams_calm(struct socket *socket);            /* it goes on, and is not broken any more */
+void wire_look(struct socket *to, const char *data, size_t size); /* for what is forbidden */
+void wire_schedule(struct socket *to); /* something may arrive, now or a little later */
+size_t wire_room(const struct socket *peer);
 
 #endif

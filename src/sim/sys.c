@@ -204,15 +204,11 @@ int sys_accept_and_close(int fd)
     struct file *file = socket_of(fd, "accept", &rc);
     if (file == NULL)
         return rc;
+    int wanted = fd_wanted();
+    if (wanted < 0)
+        return wanted;
     struct file *client = socket_accept(file, &rc);
-    if (client == NULL)
-        return rc;
-    int number = fd_install(client);
-    if (number < 0) {
-        file_drop(client);
-        return number;
-    }
-    return fd_close(number);
+    return client != NULL ? fd_close(fd_give(client)) : rc;
 }
 
 int sys_set_option(int fd, int level, int name, int value)
@@ -255,7 +251,7 @@ ssize_t sys_send(int fd, const void *data, size_t size, int flags)
         return -ENOMEM;
     ssize_t sent = socket_send(file, &vector, 1, 0, flags & MSG_MORE);
     if (sent > 0 && loop_this() != NULL)
-        ring_by_fd(loop_this()->ring.uring.ring_fd, false)->written += (uint64_t)sent;
+        ring_by_fd(loop_this()->ring.uring.ring_fd, &rc)->written += (uint64_t)sent;
     return sent;
 }
 
