@@ -19,6 +19,7 @@ static struct {
     char host[64], addresses[256];
 } names[NAMES];
 static unsigned count;
+static unsigned entries; /* handed out, and not freed yet */
 
 /* One allocation each: the entry and its address. */
 struct entry {
@@ -26,9 +27,14 @@ struct entry {
     struct sockaddr_storage address;
 };
 
+unsigned names_entries(void)
+{
+    return entries;
+}
+
 void names_reset(void)
 {
-    count = 0;
+    count = entries = 0;
     names_add("localhost", "127.0.0.1 ::1");
 }
 
@@ -50,6 +56,7 @@ static struct addrinfo *entry_new(int family, const void *address, uint16_t port
     struct entry *entry = calloc(1, sizeof *entry);
     if (entry == NULL)
         abort();
+    entries++;
     struct sockaddr_in *in = (struct sockaddr_in *)&entry->address;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)&entry->address;
     entry->info = (struct addrinfo){
@@ -75,6 +82,7 @@ void names_free(struct addrinfo *addresses)
     while (addresses != NULL) {
         struct addrinfo *next = addresses->ai_next;
         free(addresses);
+        entries--;
         addresses = next;
     }
 }

@@ -75,5 +75,6 @@ int names_resolve(
     const char *host, const char *service, const struct addrinfo *hints,
     struct addrinfo **ret_addresses); /* blocks the thread of the world; as sys_resolve */
 void names_free(struct addrinfo *addresses);
+unsigned names_entries(void); /* of lists that have not been freed */
 
 #endif

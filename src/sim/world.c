@@ -178,6 +178,8 @@ static void check_end(void)
         memory_tell();
         violation("%zu blocks of memory have not been freed", memory_blocks());
     }
+    if (names_entries() > 0)
+        violation("%u addresses of names have not been freed", names_entries());
     if (sys_maps() > 0)
         violation("%u mappings are there still", sys_maps());
 }
