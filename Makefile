@@ -81,7 +81,8 @@ programs: $(tools) $(examples)
 bench-programs: $(benches)
 bench-tls-programs: $(benches_tls)
 sim-programs: $(sims)
-tests: $(tests) $(B)/tests/interop-peer test-certs
+campaigns := $(patsubst %.c,$(B)/%,$(wildcard tests/campaigns/*.c))
+tests: $(tests) $(B)/tests/interop-peer $(campaigns) test-certs
 lib programs bench-programs bench-tls-programs sim-programs tests:
 	@:
 
@@ -203,6 +204,10 @@ $(B)/sim/kv: $(B)/obj/tests/kv/sim.o $(B)/obj/tests/kv/server.o $(B)/libweir-sim
 	$(call say,LD,$@)
 	$(link)
 
+$(B)/tests/campaigns/%: $(B)/obj/tests/campaigns/%.o $(archives)
+	$(call say,LD,$@)
+	$(link)
+
 # The same operations in the simulated kernel and in the real one.
 conformance := $(patsubst %.c,$(B)/obj/%.o,$(filter-out %/real.c %/simulated.c,$(wildcard tests/conformance/*.c)))
 $(B)/tests/conformance-sim: $(B)/obj/tests/conformance/simulated.o $(conformance) $(sim_parts)
@@ -262,13 +267,13 @@ fuzz:
 
 campaigns:
 	@tools/setup test
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory all tests
 	$(Q)tests/campaigns/run --full $(B) $(T)
 
 soak:
 	@tools/setup test
-	@$(MAKE) --no-print-directory all
-	$(Q)tests/campaigns/run --full --seconds $(SOAK_SECONDS) $(B) soak
+	@$(MAKE) --no-print-directory all tests
+	$(Q)tests/soak $(SOAK_SECONDS) $(B)
 
 coverage:
 	@tools/coverage
