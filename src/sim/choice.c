@@ -143,21 +143,28 @@ static bool decide(enum fault fault)
     }
 }
 
-static bool happened(enum fault fault, const char *tag)
+void fault_happens(enum fault fault, const char *tag)
 {
     record->faults[fault]++;
     visible += fault >= FAULT_VISIBLE;
     trace("fault %zu: %s: %s", record->count - 1, fault_names[fault], tag);
-    return true;
 }
 
-bool fault(enum fault fault, const char *tag)
+bool fault_planned(enum fault fault)
 {
     if (source.torturing || source.calm || (fault == FAULT_CORRUPT && !corrupting))
         return false;
     bool yes = decide(fault);
     note(yes);
-    return yes && happened(fault, tag);
+    return yes;
+}
+
+bool fault(enum fault fault, const char *tag)
+{
+    bool yes = fault_planned(fault);
+    if (yes)
+        fault_happens(fault, tag);
+    return yes;
 }
 
 bool fault_call(enum fault which, const char *tag)
@@ -170,7 +177,9 @@ bool fault_call(enum fault which, const char *tag)
     if (which == FAULT_SUBMIT_PART && index > at + REFUSALS)
         later = false; /* a kernel that never takes anything any more has no programs */
     bool yes = at != 0 && (index == at || later);
-    return yes && happened(which, tag);
+    if (yes)
+        fault_happens(which, tag);
+    return yes;
 }
 
 void choice_calm(void)

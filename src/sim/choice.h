@@ -80,6 +80,10 @@ unsigned choose(unsigned n, const char *tag);
 /* Whether this happens now. Counted. */
 bool fault(enum fault fault, const char *tag);
 
+/* The same for what happens later, if at all: it counts when fault_happens() says so. */
+bool fault_planned(enum fault fault);
+void fault_happens(enum fault fault, const char *tag);
+
 /* The same for a call that can fail for want of something (memory, fds, threads): each of these is
  * a place that torture visits. */
 bool fault_call(enum fault fault, const char *tag);

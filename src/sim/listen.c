@@ -12,7 +12,12 @@
 
 enum { PATIENCE = 127 }; /* s without an answer, until connecting has failed */
 
-static unsigned connections;
+static unsigned connections; /* made in this world */
+
+void listeners_open(void)
+{
+    connections = 0;
+}
 
 /* ---- Listening ------------------------------------------------------------------------------- */
 
@@ -34,7 +39,7 @@ int socket_listen(struct file *file, int backlog)
         return -EADDRINUSE;
     socket->state = STATE_LISTENING;
     socket->shut_read = false;
-    socket->backlog = backlog < 0 ? 4096 : backlog;
+    socket->backlog = backlog < 0 || backlog > SOMAXCONN ? SOMAXCONN : backlog;
     return 0;
 }
 
@@ -131,9 +136,8 @@ struct file *socket_accept(struct file *file, int *ret_error)
     client->listener = NULL;
     listener->queued--;
     call_knockers(listener);
-    if (fault(FAULT_DEAD_CLIENT, "an accept")) {
-        if (client->family != AF_UNIX)
-            stream_reset(client, -ECONNRESET);
+    if (client->family != AF_UNIX && fault(FAULT_DEAD_CLIENT, "an accept")) {
+        stream_reset(client, -ECONNRESET);
         stream_reset_peer(client);
         if (choose(4, "whether accept tells") == 1) {
             file_drop(&client->file);
@@ -182,6 +186,16 @@ static void handshake(struct event *event)
         socket->retry = socket->retry == 0 ? WEIR_SECOND : 2 * socket->retry;
         event_after(&socket->handshake, socket->retry);
     }
+}
+
+/* What chance has decided about it does not count any more; what was told of its route does. */
+void handshake_calm(struct socket *socket)
+{
+    int outcome = route_of(&socket->remote);
+    if (socket->state != STATE_CONNECTING || socket->outcome == outcome)
+        return;
+    socket->outcome = outcome;
+    event_enable(&socket->handshake);
 }
 
 static void send_first_packet(struct socket *socket)
@@ -242,15 +256,18 @@ static int choose_source(struct socket *socket)
 
 static int asked_again(struct socket *socket)
 {
+    int outcome = socket->outcome;
     if (socket->state == STATE_CONNECTING)
         return -EALREADY;
     socket->connecting = false;
-    if (socket->state == STATE_CONNECTED)
-        return socket->error;
+    if (socket->state == STATE_CONNECTED) { /* it may have been reset meanwhile */
+        outcome = socket->error != 0 || !socket->reset_seen ? socket->error : -ECONNABORTED;
+        socket->error = 0;
+        return outcome;
+    }
     if (!socket->decided)
         return -ECONNABORTED;
-    int outcome = socket->outcome; /* it may be tried again */
-    socket->state = STATE_NEW;
+    socket->state = STATE_NEW; /* it may be tried again */
     socket->bound = socket->keeps_port;
     socket->decided = false;
     socket->outcome = 0;

@@ -41,10 +41,12 @@ void names_reset(void)
 void names_add(const char *host, const char *addresses)
 {
     unsigned i = 0;
-    while (i < count && strcmp(names[i].host, host) != 0)
+    while (i < count && strcasecmp(names[i].host, host) != 0)
         i++;
     if (i == NAMES)
         violation("there is room for %d names only", NAMES);
+    if (strlen(host) >= sizeof names[i].host || strlen(addresses) >= sizeof names[i].addresses)
+        violation("the name \"%s\", or its addresses, are too long", host);
     snprintf(names[i].host, sizeof names[i].host, "%s", host);
     snprintf(names[i].addresses, sizeof names[i].addresses, "%s", addresses);
     if (i == count)
@@ -152,7 +154,7 @@ int names_resolve(const char *host, const char *service, const struct addrinfo *
         if (rc < 0)
             return rc;
         for (unsigned i = 0; i < count; i++) {
-            if (strcmp(names[i].host, host) == 0)
+            if (strcasecmp(names[i].host, host) == 0)
                 add_all(names[i].addresses, port, family, &list);
         }
     }

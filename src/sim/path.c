@@ -60,11 +60,24 @@ static int bind_path(struct socket *socket, const char *path)
     return 0;
 }
 
+/* Who has this abstract name, or listens on it. */
+static struct socket *abstract_at(const struct sockaddr_un *name, socklen_t length, bool listens)
+{
+    for (struct list_node *node = list_first(&sockets); node != NULL;
+         node = list_next(&sockets, node)) {
+        struct socket *socket = container_of(node, struct socket, node);
+        bool has = socket->state == STATE_LISTENING || (!listens && socket->state == STATE_NEW);
+        if (socket->family == AF_UNIX && has && socket->own_length == length &&
+            memcmp(&socket->own.un, name, length) == 0)
+            return socket;
+    }
+    return NULL;
+}
+
 int socket_bind_path(struct socket *socket, const union address *address, socklen_t length)
 {
     const struct sockaddr_un *un = &address->un;
     const size_t begin = offsetof(struct sockaddr_un, sun_path);
-    int error;
     if (length <= begin || length > sizeof *un || un->sun_family != AF_UNIX || socket->bound)
         return -EINVAL;
     if (un->sun_path[0] != '\0') {
@@ -72,7 +85,7 @@ int socket_bind_path(struct socket *socket, const union address *address, sockle
         if (rc < 0)
             return rc;
         length = (socklen_t)(begin + strlen(un->sun_path) + 1);
-    } else if (socket_at_path(un, length, &error) != NULL) {
+    } else if (abstract_at(un, length, false) != NULL) {
         return -EADDRINUSE;
     }
     socket->own = *address;
@@ -90,14 +103,7 @@ struct socket *socket_at_path(const struct sockaddr_un *path, socklen_t length, 
         return socket != NULL && socket->state == STATE_LISTENING ? socket : NULL;
     }
     *ret_error = -ECONNREFUSED;
-    for (struct list_node *node = list_first(&sockets); node != NULL;
-         node = list_next(&sockets, node)) {
-        struct socket *socket = container_of(node, struct socket, node);
-        if (socket->family == AF_UNIX && socket->state == STATE_LISTENING &&
-            socket->own_length == length && memcmp(&socket->own.un, path, length) == 0)
-            return socket;
-    }
-    return NULL;
+    return abstract_at(path, length, true);
 }
 
 void paths_leave(const struct socket *socket)

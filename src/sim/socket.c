@@ -63,6 +63,7 @@ void sockets_open(void)
 {
     sockets = (struct list){ 0 };
     addresses_open();
+    listeners_open();
     streams_open();
 }
 
@@ -77,8 +78,11 @@ void sockets_close(void)
 void sockets_calm(void)
 {
     for (struct list_node *node = list_first(&sockets); node != NULL;
-         node = list_next(&sockets, node))
-        streams_calm(container_of(node, struct socket, node));
+         node = list_next(&sockets, node)) {
+        struct socket *socket = container_of(node, struct socket, node);
+        handshake_calm(socket);
+        streams_calm(socket);
+    }
 }
 
 int socket_name(struct file *file, bool peer, struct sockaddr_storage *ret_name,

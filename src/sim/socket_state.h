@@ -29,7 +29,7 @@ enum socket_state { STATE_NEW, STATE_LISTENING, STATE_CONNECTING, STATE_CONNECTE
 
 /* What comes to a socket: from the other end, over the wire. */
 struct inflow {
-    struct event deliver, reset;
+    struct event deliver, reset, broken;
     struct bytes wire, arrived;
     size_t wire_most, arrived_most;
     size_t held;        /* of the wire's last bytes, kept back for more (MSG_MORE) */
@@ -39,7 +39,8 @@ struct inflow {
     bool stalled;       /* until the event, or until the world is calm */
     bool breaks;        /* after so many bytes, */
     uint64_t breaks_after;
-    int breaks_with; /* with this error */
+    int fate;        /* what of enum fault that is */
+    int breaks_with; /* with this error; EPIPE: once the sender has been told of the end */
     uint64_t total;
     char tail[64]; /* the last bytes, to look for what is forbidden */
     size_t tail_size;
@@ -104,9 +105,11 @@ int socket_bind_path(struct socket *socket, const union address *address, sockle
 struct socket *socket_at_path(const struct sockaddr_un *path, socklen_t length, int *ret_error);
 
 /* listen.c */
+void listeners_open(void);
 void listener_shut(struct socket *listener);
 void listener_end(struct socket *listener);
 void handshake_stop(struct socket *socket);
+void handshake_calm(struct socket *socket);
 
 /* stream.c */
 short stream_poll(struct socket *socket);

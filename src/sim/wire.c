@@ -51,7 +51,9 @@ static void bytes_free(struct bytes *bytes)
 
 void sockets_forbid(const void *bytes, size_t size)
 {
-    forbidden_size = bytes != NULL && size <= sizeof forbidden ? size : 0;
+    if (bytes != NULL && size > sizeof forbidden)
+        violation("%zu bytes are too many to look for: %zu at most", size, sizeof forbidden);
+    forbidden_size = bytes != NULL ? size : 0;
     if (forbidden_size > 0)
         memcpy(forbidden, bytes, size);
 }
@@ -86,8 +88,11 @@ void wire_look(struct socket *to, const char *data, size_t size)
 
 /* ---- Breaking -------------------------------------------------------------------------------- */
 
+/* An end that is behind what is lost does not arrive either: it would look as if all had. */
 static void drop_wire(struct socket *socket)
 {
+    if (socket->in.wire.size > 0)
+        socket->in.fin_sent = false;
     socket->in.lost += socket->in.wire.size;
     socket->in.wire.size = socket->in.wire.begin = 0;
     socket->in.held = 0;
@@ -122,18 +127,31 @@ static void learn_of_reset(struct socket *peer)
 
 void stream_reset_peer(struct socket *socket)
 {
-    if (socket->peer != NULL && socket->family == AF_UNIX)
-        stream_reset(socket->peer, -ECONNRESET);
-    else if (socket->peer != NULL)
+    if (socket->peer != NULL)
         learn_of_reset(socket->peer);
 }
 
-static void network_breaks(struct socket *socket, int error)
+static void network_breaks(struct socket *socket)
 {
+    fault_happens((enum fault)socket->in.fate, "the network breaks a connection");
+    int error = socket->in.breaks_with == -EPIPE ? -ECONNRESET : socket->in.breaks_with;
     trace("tcp %u: the network breaks it", socket->number);
     if (socket->peer != NULL)
         stream_reset(socket->peer, error);
     stream_reset(socket, error);
+}
+
+static void break_now(struct event *event)
+{
+    network_breaks(container_of(event, struct socket, in.broken));
+}
+
+static bool breaks_here(const struct socket *to)
+{
+    const struct inflow *in = &to->in;
+    if (!in->breaks || in->total < in->breaks_after)
+        return false;
+    return in->breaks_with != -EPIPE || (to->peer != NULL && to->peer->in.fin);
 }
 
 /* Data for one who has ended both directions is answered by a reset. */
@@ -201,8 +219,8 @@ static void deliver(struct event *event)
         return;
     }
     in->stalled = false;
-    if (in->breaks && in->total >= in->breaks_after) {
-        network_breaks(to, in->breaks_with);
+    if (breaks_here(to)) {
+        network_breaks(to);
         return;
     }
     size_t size = portion(in);
@@ -246,14 +264,22 @@ static void open_inflow(struct socket *socket)
     struct inflow *in = &socket->in;
     in->deliver = (struct event){ .run = deliver, .wire = true };
     in->reset = (struct event){ .run = reset_arrives, .wire = true };
+    in->broken = (struct event){ .run = break_now, .wire = true };
     in->wire_most = some_room(true);
     in->arrived_most = some_room(true);
     for (int i = 0; i < 3 && socket->family != AF_UNIX; i++) {
-        if (!fault(fates[i], "a connection's fate"))
+        if (!fault_planned(fates[i]))
             continue;
-        in->breaks = true;
-        in->breaks_with = errors[i] == -EPIPE ? -ECONNRESET : errors[i];
-        in->breaks_after = choose(20000, "after how many bytes");
+        in->breaks_with = errors[i];
+        in->fate = (int)fates[i];
+        if (errors[i] != -EPIPE && choose(3, "what it breaks after") == 1) {
+            unsigned most = 1U << choose(17, "after about how many ms");
+            event_after(&in->broken, (int64_t)choose(most, "how many") * WEIR_MILLISECOND);
+        } else {
+            in->breaks = true;
+            unsigned most = 1U << choose(15, "after about how many bytes");
+            in->breaks_after = choose(most, "how many");
+        }
         break;
     }
 }
@@ -284,6 +310,18 @@ void stream_finish(struct socket *socket, struct socket *peer)
     peer->in.fin_sent = true;
 }
 
+static void arrive_all(struct socket *to)
+{
+    struct inflow *in = &to->in;
+    size_t size = in->wire.size;
+    in->fin = true;
+    if (size == 0)
+        return;
+    bytes_add(&in->arrived, in->wire.data + in->wire.begin, size);
+    bytes_drop(&in->wire, size);
+    in->total += size;
+}
+
 /* With something unread it is a reset, and no end; what comes later is answered by one, too.
  * Returns whether it is one. */
 static bool part(struct socket *socket)
@@ -299,9 +337,9 @@ static bool part(struct socket *socket)
         drop_held(&peer->in);
     else
         stream_finish(socket, peer);
-    if (!tcp && (unread || socket->listener != NULL)) {
+    if (!tcp && (unread || more || socket->listener != NULL)) {
+        arrive_all(peer); /* Unix sockets have no wire: the failure is behind all of it */
         peer->error = -ECONNRESET;
-        event_enable(&peer->in.deliver);
     } else if (unread || more) {
         learn_of_reset(peer);
     }
@@ -315,6 +353,7 @@ void stream_end(struct socket *socket)
     struct inflow *in = &socket->in;
     event_stop(&in->deliver);
     event_stop(&in->reset);
+    event_stop(&in->broken);
     if (socket->state == STATE_CONNECTED) {
         bool reset = socket->peer != NULL ? part(socket) : socket->reset_seen;
         if (!reset && socket->ends_first && socket->family != AF_UNIX)
@@ -344,6 +383,7 @@ size_t wire_room(const struct socket *peer)
 void streams_calm(struct socket *socket)
 {
     socket->in.breaks = false;
+    event_stop(&socket->in.broken);
     if (socket->in.stalled)
         event_enable(&socket->in.deliver);
 }
