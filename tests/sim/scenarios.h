@@ -25,6 +25,8 @@ weir_task_fn scenario_tls, scenario_tls_corrupted, scenario_start_tls;
 /* metrics.c */
 weir_task_fn scenario_metrics;
 
+/* tls_cut.c */
+weir_task_fn scenario_tls_cut, scenario_tls_silent;
 /* signals.c */
 weir_task_fn scenario_signals;
 

@@ -1,14 +1,14 @@
 /* TLS, from the first byte and by an upgrade of a plain stream. wolfSSL gets its time and its chance
  * from the world, so that these repeat as the others do. */
+#include "tls.h"
 #include "scenarios.h"
-#include "scene.h"
 
 static const char certs[] = "tests/sim/certs/";
 
-static struct weir_tls *server_tls, *client_tls;
+struct weir_tls *server_tls, *client_tls;
 
 /* Fails when no memory can be had; and then there is nothing to be tested. */
-static int open_contexts(void)
+int tls_open_contexts(void)
 {
     static const struct weir_tls_options server = { .certificate_file =
                                                         "tests/sim/certs/server.pem",
@@ -24,19 +24,19 @@ static int open_contexts(void)
     return rc;
 }
 
-static void close_contexts(void)
+void tls_close_contexts(void)
 {
     weir_tls_free(server_tls);
     weir_tls_free(client_tls);
 }
 
-static int end(void)
+int tls_end(void)
 {
     scene_recover();
     scene_close();
     weir_sim_forbid(NULL, 0);
     scene_check();
-    close_contexts();
+    tls_close_contexts();
     return 0;
 }
 
@@ -53,7 +53,7 @@ static int converse(struct talk *talk, struct end *end)
 
 /* ---- From the first byte --------------------------------------------------------------------- */
 
-static int tls_client(void *argument)
+int tls_client(void *argument)
 {
     struct talk *talk = argument;
     struct end end;
@@ -69,20 +69,22 @@ static int tls_client(void *argument)
 static int serve_tls(bool corrupted)
 {
     scene_begin(tls_client);
-    if (open_contexts() < 0) {
-        close_contexts();
+    if (tls_open_contexts() < 0) {
+        tls_close_contexts();
         return 0;
     }
     struct weir_server_options options = { .limit = some_limit(), .tls = server_tls };
     bool echo = weir_sim_choose(2, "whether it echoes") == 0;
     if (scene_serve(echo ? talk_echo : talk_exchange, &options) < 0) {
-        close_contexts();
+        tls_close_contexts();
         return 0;
     }
     weir_sim_forbid("talk ", 5);
     weir_sim_corrupt(corrupted);
+    if (weir_sim_choose(4, "whether there is much") == 3)
+        scene.most = 300 * 1000;
     scene_clients(1 + weir_sim_choose(4, "how many clients"));
-    return end();
+    return tls_end();
 }
 
 int scenario_tls(void *unused)
@@ -148,6 +150,7 @@ static int upgrading_client(void *argument)
     return rc;
 }
 
+/* A reader that is paused meanwhile holds up nothing but itself. */
 static void upgrade(struct weir_reader *reader, struct weir_writer *writer, void *unused)
 {
     struct weir_slice line;
@@ -155,8 +158,13 @@ static void upgrade(struct weir_reader *reader, struct weir_writer *writer, void
     int rc = n == 8 || n == 6 ? 0 : -EPROTO;
     if (n == 8)
         rc = weir_write(writer, "go\n", 3);
+    bool paused = weir_sim_choose(3, "whether it pauses") == 2;
+    if (paused)
+        weir_pause_reading(reader);
     if (rc == 0)
         rc = weir_start_tls(writer, server_tls, NULL);
+    if (paused)
+        weir_resume_reading(reader);
     if (rc < 0) {
         excuse(NULL, rc, "upgrade");
         weir_abort(writer);
@@ -169,15 +177,15 @@ int scenario_start_tls(void *unused)
 {
     (void)unused;
     scene_begin(upgrading_client);
-    if (open_contexts() < 0) {
-        close_contexts();
+    if (tls_open_contexts() < 0) {
+        tls_close_contexts();
         return 0;
     }
     if (scene_serve(upgrade, NULL) < 0) {
-        close_contexts();
+        tls_close_contexts();
         return 0;
     }
     weir_sim_forbid("talk ", 5);
     scene_clients(1 + weir_sim_choose(3, "how many clients"));
-    return end();
+    return tls_end();
 }
