@@ -263,7 +263,7 @@ mutants:
 
 fuzz:
 	@tools/setup fuzz
-	$(Q)tests/fuzz/run $(if $(FUZZ_SECONDS),--seconds $(FUZZ_SECONDS)) $(T)
+	$(Q)tests/fuzz/run $(if $(FUZZ_SECONDS),--seconds=$(FUZZ_SECONDS)) $(T)
 
 campaigns:
 	@tools/setup test

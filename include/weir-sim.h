@@ -59,6 +59,9 @@ struct weir_sim_scenario {
 };
 int weir_sim_main(int argc, char **argv, const struct weir_sim_scenario *scenarios);
 
+/* A world in this process, whose decisions are a fuzzer's bytes (past their end all is as usual). */
+int weir_sim_bytes(const struct weir_sim_scenario *scenario, const uint8_t *bytes, size_t size);
+
 /* ---- In a world ------------------------------------------------------------------------------ */
 
 /* Another program: a thread of the world, that runs beside the others. It may call weir_run(), or

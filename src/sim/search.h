@@ -35,7 +35,4 @@ int search_torture(const struct settings *settings); /* --torture */
 int search_one(const struct settings *settings);     /* --seed, --decisions, --at */
 int search_worker(const struct settings *settings);  /* a worker of search_replay() */
 
-/* One world in this process, whose decisions a fuzzer makes. A violation ends in abort(). */
-int weir_sim_bytes(const struct weir_sim_scenario *scenario, const uint8_t *bytes, size_t size);
-
 #endif

@@ -113,7 +113,7 @@ int64_t sys_now(void)
 }
 
 /* wolfSSL asks the C library, and so do programs: in a world they see its time, and its chance. */
-time_t time(time_t *ret_time)
+PUBLIC time_t time(time_t *ret_time)
 {
     struct timespec now;
     if (thread_this() != NULL)
@@ -125,7 +125,7 @@ time_t time(time_t *ret_time)
     return now.tv_sec;
 }
 
-int gettimeofday(struct timeval *restrict ret_time, void *restrict unused)
+PUBLIC int gettimeofday(struct timeval *restrict ret_time, void *restrict unused)
 {
     struct timespec now;
     (void)unused;
@@ -137,7 +137,7 @@ int gettimeofday(struct timeval *restrict ret_time, void *restrict unused)
     return 0;
 }
 
-ssize_t getrandom(void *buffer, size_t size, unsigned flags)
+PUBLIC ssize_t getrandom(void *buffer, size_t size, unsigned flags)
 {
     unsigned char *bytes = buffer;
     if (thread_this() == NULL)

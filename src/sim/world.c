@@ -131,8 +131,8 @@ static const struct profile *profile_named(const char *name)
             return &profiles[i];
     }
     violation(
-        "there is no kernel \"%s\": \"6.18\", \"6.12\", \"6.6\", \"6.1\", \"6.0\", \"EPERM\" and "
-        "\"ENOSYS\" there are",
+        "there is no kernel \"%s\": \"6.18\", \"6.12\", \"6.6\", \"6.1\", \"6.0\", \"EPERM\", "
+        "\"disabled\" and \"ENOSYS\" there are",
         name);
 }
 

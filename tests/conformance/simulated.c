@@ -1,8 +1,8 @@
 /* The suite on the simulated kernel. A vector waits by itself, so it is a thread of its own, beside
  * a loop that has nothing to do. In the world of seed 0 chance decides nothing; with
  * CONFORMANCE_SEED it decides orders, sizes and delays, of which not every vector is free. */
-#include <stdlib.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <weir-sim.h>
 
 #include "conformance.h"

@@ -1,4 +1,4 @@
-/* The key-value server as a program: a port, or 7000. */
+/* The key-value server as a program, in the real kernel: a port, or 7000. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -9,8 +9,12 @@ static struct kv_store store;
 static int serve(void *port)
 {
     struct weir_server *server;
-    int rc = weir_start_server(kv_serve, &store, NULL, *(uint16_t *)port, NULL, &server);
-    return rc == 0 ? weir_server_serve_forever(server) : rc;
+    int rc = weir_start_server(kv_serve, &store, "127.0.0.1", *(uint16_t *)port, NULL, &server);
+    if (rc < 0)
+        return rc;
+    printf("Serving on %s\n", weir_server_sockname(server, 0));
+    fflush(stdout);
+    return weir_server_serve_forever(server);
 }
 
 int main(int argc, char **argv)

@@ -1,5 +1,7 @@
+/* docs/simulation.md finds a bug in here. */
 #include "server.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +13,13 @@ static struct kv_entry *find(struct kv_store *store, const char *key, size_t siz
             return entry;
     }
     return NULL;
+}
+
+/* Who asks what cannot be understood, is told so, and no more. */
+static int refuse(struct weir_writer *writer, const char *why)
+{
+    weir_printf(writer, "ERROR %s\n", why);
+    return -EPROTO;
 }
 
 static int get(struct kv_store *store, struct weir_writer *writer, const char *key, size_t size)
@@ -27,7 +36,7 @@ static int set(struct kv_store *store, struct weir_reader *reader, struct weir_w
 {
     struct weir_slice value;
     if (size > KV_VALUE)
-        return weir_printf(writer, "ERROR too large\n");
+        return refuse(writer, "too large");
     ssize_t n = weir_readexactly(reader, size, &value);
     if (n < 0)
         return (int)n;
@@ -35,7 +44,7 @@ static int set(struct kv_store *store, struct weir_reader *reader, struct weir_w
     if (entry == NULL)
         entry = find(store, "", 0);
     if (entry == NULL)
-        return weir_printf(writer, "ERROR full\n");
+        return refuse(writer, "full");
     memcpy(entry->key, key, key_size);
     entry->key[key_size] = '\0';
     memcpy(entry->value, value.data, size);
@@ -50,17 +59,17 @@ static int serve_one(struct kv_store *store, struct weir_reader *reader, struct 
     const char *key = memchr(line.data, ' ', line.size);
     const char *end = line.data + line.size - 1; /* the newline */
     if (key == NULL)
-        return weir_printf(writer, "ERROR what?\n");
+        return refuse(writer, "what?");
     key++;
     const char *blank = memchr(key, ' ', (size_t)(end - key));
     size_t key_size = (size_t)((blank != NULL ? blank : end) - key);
     if (key_size == 0 || key_size > KV_KEY)
-        return weir_printf(writer, "ERROR key\n");
+        return refuse(writer, "key");
     if (line.data[0] == 'G' && blank == NULL)
         return get(store, writer, key, key_size);
     if (line.data[0] == 'S' && blank != NULL)
         return set(store, reader, writer, key, key_size, strtoul(blank, NULL, 10));
-    return weir_printf(writer, "ERROR what?\n");
+    return refuse(writer, "what?");
 }
 
 void kv_serve(struct weir_reader *reader, struct weir_writer *writer, void *store)

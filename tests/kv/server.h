@@ -2,6 +2,8 @@
  *
  *     SET <key> <size>\n<size bytes>    ->  OK\n
  *     GET <key>\n                       ->  VALUE <size>\n<size bytes>, or NONE\n
+ *
+ * Anything else is answered by ERROR, and the connection ends.
  */
 #ifndef KV_SERVER_H
 #define KV_SERVER_H

@@ -70,6 +70,7 @@ static const struct weir_sim_scenario scenarios[] = {
     { .name = "tls-corrupted", .main = scenario_tls_corrupted },
     { .name = "start-tls", .main = scenario_start_tls },
     { .name = "metrics", .main = scenario_metrics, .options = { .calm = true } },
+    { .name = "tls-heap", .main = scenario_tls_heap },
     { .name = "tls-cut", .main = scenario_tls_cut },
     { .name = "tls-silent", .main = scenario_tls_silent },
     { .name = "signals", .main = scenario_signals },

@@ -21,7 +21,7 @@ weir_task_fn scenario_unix;
 /* strangers.c */
 weir_task_fn scenario_strangers, scenario_unread;
 /* tls.c */
-weir_task_fn scenario_tls, scenario_tls_corrupted, scenario_start_tls;
+weir_task_fn scenario_tls, scenario_tls_heap, scenario_tls_corrupted, scenario_start_tls;
 /* metrics.c */
 weir_task_fn scenario_metrics;
 

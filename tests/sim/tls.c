@@ -100,6 +100,52 @@ int scenario_tls_corrupted(void *unused)
     return serve_tls(true);
 }
 
+/* ---- A heap: much is written at once, and the end behind it ---------------------------------- */
+
+static int heaping_client(void *argument)
+{
+    static char heap[900 * 1000];
+    struct talk *talk = argument;
+    struct end end;
+    struct weir_connect_options options = { .tls = client_tls, .server_hostname = "localhost" };
+    int rc = talk_connect(talk, &end, &options);
+    if (rc < 0)
+        return rc;
+    size_t size = weir_sim_choose(sizeof heap, "how large a heap");
+    flow_fill(end.out, 0, heap, size);
+    end.out->written = size;
+    rc = excuse(end.out, weir_write(end.writer, heap, size), "write");
+    memset(heap, '!', size);
+    if (rc == 0)
+        rc = end_finish(&end);
+    if (rc == 0)
+        rc = end_read_all(&end);
+    if (rc < 0) {
+        end_break(&end);
+        weir_abort(end.writer);
+    }
+    int closed = end_close(&end);
+    return rc < 0 ? rc : closed;
+}
+
+int scenario_tls_heap(void *unused)
+{
+    (void)unused;
+    scene_begin(heaping_client);
+    scene.most = 1; /* the server has nothing to say, so that nothing but room makes TLS go on */
+    if (tls_open_contexts() < 0) {
+        tls_close_contexts();
+        return 0;
+    }
+    struct weir_server_options options = { .tls = server_tls };
+    if (scene_serve(talk_exchange, &options) < 0) {
+        tls_close_contexts();
+        return 0;
+    }
+    scene_clients(1);
+    return tls_end();
+}
+
 /* ---- An upgrade ------------------------------------------------------------------------------ */
 
 /* Some clients wait until they are told to go on, others do not: what they have sent by then is TLS
