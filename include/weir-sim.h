@@ -59,7 +59,7 @@ struct weir_sim_scenario {
 };
 int weir_sim_main(int argc, char **argv, const struct weir_sim_scenario *scenarios);
 
-/* A world in this process, whose decisions are a fuzzer's bytes (past their end all is as usual). */
+/* A world in this process, its decisions a fuzzer's bytes (past their end all is as usual). */
 int weir_sim_bytes(const struct weir_sim_scenario *scenario, const uint8_t *bytes, size_t size);
 
 /* ---- In a world ------------------------------------------------------------------------------ */
