@@ -9,6 +9,7 @@
 
 #include "base/macros.h"
 #include "base/metrics.h"
+#include "kernel/sys.h"
 #include "transport/socket.h"
 
 enum { STREAK = 4 };
@@ -93,6 +94,17 @@ static void filled(struct socket *socket, size_t size, unsigned flags)
     choose_size(socket, size);
 }
 
+/* A send may have met a reset, and so taken it away: then it is no end, even if that send has not
+ * told of it yet. Who has ended in order is still connected. */
+static bool is_reset(const struct socket *socket)
+{
+    struct sockaddr_storage name;
+    socklen_t length;
+    bool sending = socket->links > socket->links_done && socket->state == SOCKET_OPEN;
+    return socket->send_error != 0 ||
+           (sending && sys_socket_name(socket->fd, true, &name, &length) == -ENOTCONN);
+}
+
 static void received(struct op *op, int result, unsigned flags)
 {
     struct socket *socket = container_of(op, struct socket, receive);
@@ -101,8 +113,8 @@ static void received(struct op *op, int result, unsigned flags)
         socket->receiving = socket->cancelling = false;
     if (likely(result > 0)) {
         filled(socket, (size_t)result, flags);
-    } else if (result == 0 && socket->send_error != 0) {
-        socket_fail(socket, socket->send_error); /* which the send has met, and taken */
+    } else if (result == 0 && is_reset(socket)) {
+        socket_fail(socket, socket->send_error != 0 ? socket->send_error : -ECONNRESET);
     } else if (result == 0) {
         socket->ended = true;
         if (socket->state == SOCKET_OPEN)

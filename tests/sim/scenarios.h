@@ -6,8 +6,10 @@
 
 /* streams.c */
 weir_task_fn scenario_echo, scenario_requests, scenario_bulk, scenario_half_close;
+/* proxy.c */
+weir_task_fn scenario_proxy, scenario_turns, scenario_overfed;
 /* relays.c */
-weir_task_fn scenario_proxy, scenario_broadcast;
+weir_task_fn scenario_broadcast;
 /* names.c */
 weir_task_fn scenario_eyeballs, scenario_slow_names;
 /* servers.c */
@@ -29,5 +31,13 @@ weir_task_fn scenario_metrics;
 weir_task_fn scenario_tls_cut, scenario_tls_silent;
 /* signals.c */
 weir_task_fn scenario_signals;
+/* tls_given_up.c */
+weir_task_fn scenario_tls_given_up;
+/* framing.c */
+weir_task_fn scenario_framing;
+/* tasks.c */
+weir_task_fn scenario_groups, scenario_events, scenario_drains, scenario_leaving;
+/* endings.c */
+weir_task_fn scenario_resets, scenario_last_words, scenario_aborts, scenario_restart;
 
 #endif
