@@ -31,6 +31,16 @@ weir_task_fn scenario_metrics;
 weir_task_fn scenario_tls_cut, scenario_tls_silent;
 /* signals.c */
 weir_task_fn scenario_signals;
+/* attempts.c */
+weir_task_fn scenario_attempts;
+/* answers.c */
+weir_task_fn scenario_answers, scenario_unheard;
+/* departures.c */
+weir_task_fn scenario_departures, scenario_full_house;
+/* adopted.c */
+weir_task_fn scenario_adopted;
+/* shared.c */
+weir_task_fn scenario_shared;
 /* tls_given_up.c */
 weir_task_fn scenario_tls_given_up;
 /* framing.c */

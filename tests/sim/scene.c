@@ -172,6 +172,17 @@ void scene_recover(void)
         weir_sim_fail("served only after %d s", (int)(took / WEIR_SECOND));
 }
 
+void scene_empty(void)
+{
+    struct weir_metrics now;
+    int64_t begun = weir_sim_now();
+    do {
+        weir_sleep(10 * WEIR_MILLISECOND);
+        weir_get_metrics(&now);
+    } while (now.streams_open > 0 && weir_sim_now() - begun < 300 * WEIR_SECOND);
+    weir_sim_check(now.streams_open == 0);
+}
+
 /* By now all clients have gone, so nobody's time is cut short, unless by a fault. */
 void scene_close(void)
 {

@@ -56,6 +56,10 @@ int scene_end(void);
 void scene_recover(void); /* the first part */
 void scene_close(void);   /* the second */
 
+/* After the first part: with the last client its stream must go, though the server goes on. For
+ * clients who abort what they cannot finish; others may close behind their task, for ever. */
+void scene_empty(void);
+
 /* Checks all flows, and that the streams of this loop are gone. */
 void scene_check(void);
 

@@ -203,6 +203,8 @@ static void parked_news(struct weir_reader *reader, struct weir_writer *writer, 
         rc = excuse(&talk->down, weir_write_slice(writer, data), "write_slice");
         if (rc == 0)
             rc = weir_drain(writer);
+        if (weir_sim_choose(4, "whether reading is paused") == 3)
+            weir_pause_reading(reader); /* which ends when it is parked */
         if (rc == 0 && excuse(&talk->down, weir_park(writer, parked_news, talk), "park") == 0)
             return;
     } else if (n == 0) {
@@ -264,5 +266,9 @@ int scenario_parked(void *unused)
     if (scene_serve(parked_first, &options) < 0)
         return 0;
     scene_clients(1 + weir_sim_choose(10, "how many clients"));
-    return scene_end();
+    scene_recover();
+    scene_empty();
+    scene_close();
+    scene_check();
+    return 0;
 }

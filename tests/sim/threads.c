@@ -5,7 +5,14 @@
 #include "scenarios.h"
 #include "scene.h"
 
-enum { LOOPS = 4, STAGES = 4 };
+enum { LOOPS = 4, STAGES = 4, CALLS = 3 };
+
+/* One of blocking code. It is not the task's, so that who is too late is seen. */
+struct call {
+    unsigned number;
+    bool begun, ended;
+    bool returned; /* for its task it is over */
+};
 
 static struct {
     struct weir_loop *loops[LOOPS];
@@ -14,7 +21,8 @@ static struct {
     unsigned met[STAGES]; /* how many have come to each stage */
     unsigned serving;     /* loops that have a server */
     unsigned sent, delivered;
-    unsigned called, returned;
+    struct call calls[LOOPS * CALLS];
+    unsigned made, called, returned;
 } team;
 
 /* Waits until all loops are here. None leaves before the last stage; but one that had no memory for
@@ -59,34 +67,45 @@ static int send_tasks(void *unused)
 
 static int block(void *argument)
 {
-    unsigned *number = argument;
+    struct call *call = argument;
     weir_sim_check(weir_this_loop() == NULL);
+    weir_sim_check(!call->returned);
+    call->begun = true;
     weir_sim_sleep(weir_sim_choose(50, "how long to block") * WEIR_MILLISECOND);
+    call->ended = true;
     team.called++;
-    return (int)++*number;
+    return (int)++call->number;
 }
 
-/* Its result is passed on, and what it did is seen. */
+/* Its result is passed on, and what it did is seen. What has begun is waited for, whatever comes. */
 static int call_blocking(void *unused)
 {
-    unsigned number = weir_sim_choose(100, "a number"), before = number;
+    struct call *call = &team.calls[team.made++];
+    unsigned before = weir_sim_choose(100, "a number");
     (void)unused;
-    int rc = weir_to_thread(block, &number);
+    call->number = before;
+    int rc = weir_to_thread(block, call);
+    call->returned = true;
     team.returned += rc > 0;
+    weir_sim_check(call->begun == call->ended);
     if (rc < 0)
         return rc == -ECANCELED ? rc : excuse(NULL, rc, "to_thread");
-    weir_sim_check((unsigned)rc == number && number == before + 1);
+    weir_sim_check((unsigned)rc == call->number && call->number == before + 1);
     return 0;
 }
 
 static int work_together(void *unused)
 {
     struct weir_group group = { 0 };
-    unsigned calls = weir_sim_choose(4, "how many blocking calls");
+    unsigned calls = weir_sim_choose(CALLS + 1, "how many blocking calls");
     (void)unused;
     excuse(NULL, weir_group_start(&group, send_tasks, NULL), "group_start");
     for (unsigned i = 0; i < calls; i++)
         excuse(NULL, weir_group_start(&group, call_blocking, NULL), "group_start");
+    if (weir_sim_choose(3, "whether to cancel") == 2) {
+        nap(30, "when to cancel");
+        weir_group_cancel(&group);
+    }
     weir_group_wait(&group);
     return 0;
 }

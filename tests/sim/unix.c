@@ -4,12 +4,14 @@
 #include "scenarios.h"
 #include "scene.h"
 
+/* A client that is cancelled may close without ever reading what comes back: an echo would wait for
+ * it, and nobody else would be let in. */
 static int serve(const struct weir_server_options *options)
 {
+    weir_client_connected_fn *handler = options->max_connections > 0 ? talk_exchange : talk_echo;
     int rc = -1;
     for (unsigned tries = 0; rc < 0 && tries < 5; tries++) {
-        rc = excuse(NULL,
-                    weir_start_unix_server(talk_echo, NULL, scene.path, options, &scene.server),
+        rc = excuse(NULL, weir_start_unix_server(handler, NULL, scene.path, options, &scene.server),
                     "start_unix_server");
         if (rc < 0)
             weir_sleep(50 * WEIR_MILLISECOND);
@@ -39,6 +41,16 @@ static void try_second_server(void)
     weir_sim_check(rc == -EADDRINUSE || weir_sim_faults() > 0);
 }
 
+/* While the first server is busy, and may have no room for who asks whether it is there. */
+static int client_or_rival(void *talk)
+{
+    if (weir_sim_choose(4, "whether it is a rival") < 3)
+        return talk_client(talk);
+    if (nap(20, "when a rival comes") == 0)
+        try_second_server();
+    return 0;
+}
+
 /* Its server has closed: it is as if it had never been. */
 static void try_without_server(bool abstract)
 {
@@ -60,11 +72,14 @@ int scenario_unix(void *unused)
     if (weir_sim_choose(2, "stale file") == 1 && leave_stale_file() < 0)
         return 0;
     struct weir_server_options options = { .limit = some_limit(),
-                                           .backlog = weir_sim_choose(3, "backlog") };
+                                           .backlog = weir_sim_choose(3, "backlog"),
+                                           .max_connections = weir_sim_choose(3, "how many") };
     if (serve(&options) < 0)
         return 0;
     try_second_server();
-    scene_clients(1 + weir_sim_choose(8, "how many clients"));
+    scene.client = client_or_rival;
+    scene_clients(1 + weir_sim_choose(12, "how many clients"));
+    scene.client = talk_client;
     scene_recover();
     scene_close();
     try_without_server(abstract);
