@@ -5,7 +5,7 @@
 #include "scenarios.h"
 #include "scene.h"
 
-enum { LONGEST_ANSWER = 40 * 1000 };
+enum { LONGEST_ANSWER = 15 * 1000 };
 
 /* The close follows in the turn of the last write, or comes by itself when the handler returns. */
 static void answer(struct weir_reader *reader, struct weir_writer *writer, void *unused)
@@ -76,7 +76,7 @@ int scenario_answers(void *unused)
     scene.strangers = true; /* who leaves at once may not even have greeted */
     if (scene_serve(answer, NULL) < 0)
         return 0;
-    scene_clients(4 + weir_sim_choose(28, "how many clients"));
+    scene_clients(4 + weir_sim_choose(12, "how many clients"));
     return scene_end();
 }
 
@@ -88,7 +88,7 @@ static bool heard;
 
 static void answer_much(struct weir_reader *reader, struct weir_writer *writer, void *unused)
 {
-    static const char zeros[100 * 1000];
+    static const char zeros[64 * 1024];
     struct weir_slice line;
     if (heard) {
         talk_echo(reader, writer, unused);
@@ -96,7 +96,7 @@ static void answer_much(struct weir_reader *reader, struct weir_writer *writer, 
     }
     if (weir_readline(reader, &line) <= 0)
         return;
-    unsigned parts = 1 + weir_sim_choose(8, "how long an answer is");
+    unsigned parts = 1 + weir_sim_choose(3, "how long an answer is");
     while (parts-- > 0 && weir_write(writer, zeros, sizeof zeros) == 0)
         continue;
     weir_close(writer);
@@ -139,7 +139,7 @@ static int ask_all_in_vain(void *unused)
 {
     struct weir_group group = { 0 };
     (void)unused;
-    for (unsigned count = 1 + weir_sim_choose(8, "how many clients"); count > 0; count--)
+    for (unsigned count = 4 + weir_sim_choose(5, "how many clients"); count > 0; count--)
         excuse(NULL, weir_group_start(&group, ask_in_vain, NULL), "group_start");
     return weir_group_wait(&group);
 }
