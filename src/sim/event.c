@@ -16,6 +16,7 @@ struct queue {
 static struct queue enabled, timed;
 static int64_t now, jumped;
 static uint64_t steps;
+static unsigned still; /* breaths in a row in which something could have happened, and did not */
 
 static void put(struct queue *queue, struct event *event)
 {
@@ -44,6 +45,7 @@ void events_open(void)
 {
     enabled.count = timed.count = 0;
     now = jumped = 0;
+    still = 0;
     steps = 0;
 }
 
@@ -131,10 +133,18 @@ static struct event *first_of_wire(void)
     return NULL;
 }
 
+/* However chance wills: who goes on without ever waiting is not alone in the world. */
+enum { STANDSTILL = 64 };
+
 void events_breathe(void)
 {
     struct event *event = first_of_wire();
     unsigned left = event != NULL ? choose(4, "meanwhile") : 0;
+    still = event != NULL && left == 0 ? still + 1 : 0;
+    if (still == STANDSTILL) {
+        still = 0;
+        left = 1;
+    }
     for (; left > 0 && event != NULL; left--, event = first_of_wire())
         run(event);
 }

@@ -14,7 +14,7 @@ struct event {
     int64_t due;
     uint32_t place; /* in its list, plus one; 0: in none */
     bool timed;
-    bool wire; /* it is the network's: may also happen within any system call */
+    bool wire; /* the network's, or a request's: may also happen within any system call */
 };
 
 void events_open(void);
@@ -27,8 +27,8 @@ void event_stop(struct event *event);
 /* Runs one; false if there is none, now or later. */
 bool events_step(void);
 
-/* Lets a few of the network's happen, if chance wills it: at each system call, as the world does
- * not stand still meanwhile. */
+/* Lets a few of the network's and of the requests' happen, if chance wills it, and in the long run
+ * in any case: at each system call, as the world does not stand still meanwhile. */
 void events_breathe(void);
 
 int64_t events_now(void);    /* virtual ns */

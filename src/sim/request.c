@@ -180,9 +180,10 @@ void request_submit(struct sim_ring *ring, const struct io_uring_sqe *sqe, struc
     struct request *request = calloc(1, sizeof *request);
     if (request == NULL)
         abort();
-    *request = (struct request){
-        .go = { .run = go }, .watcher = { .changed = changed }, .ring = ring, .sqe = *sqe
-    };
+    *request = (struct request){ .go = { .run = go, .wire = true },
+                                 .watcher = { .changed = changed },
+                                 .ring = ring,
+                                 .sqe = *sqe };
     request->failure = operation_prepare(request);
     trace("ring %d: operation %u on fd %d, %u bytes, flags %x", ring->fd, sqe->opcode, sqe->fd,
           sqe->len, sqe->flags);

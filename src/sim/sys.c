@@ -107,8 +107,11 @@ size_t sys_page_size(void)
 
 /* ---- Time and chance ------------------------------------------------------------------------- */
 
+/* A loop that never waits asks for the time at least, and the world goes on beside it. */
 int64_t sys_now(void)
 {
+    if (thread_this() != NULL)
+        events_breathe();
     return UP * WEIR_SECOND + events_now();
 }
 

@@ -99,6 +99,7 @@ static const struct weir_sim_scenario scenarios[] = {
     { .name = "events", .main = scenario_events },
     { .name = "drains", .main = scenario_drains },
     { .name = "leaving", .main = scenario_leaving },
+    { .name = "restless", .main = scenario_restless, .options = { .calm = true } },
     { .name = "resets", .main = scenario_resets },
     { .name = "last-words", .main = scenario_last_words, .options = { .calm = true } },
     { .name = "aborts", .main = scenario_aborts, .options = { .calm = true } },

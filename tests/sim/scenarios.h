@@ -47,6 +47,8 @@ weir_task_fn scenario_tls_given_up;
 weir_task_fn scenario_framing;
 /* tasks.c */
 weir_task_fn scenario_groups, scenario_events, scenario_drains, scenario_leaving;
+/* restless.c */
+weir_task_fn scenario_restless;
 /* endings.c */
 weir_task_fn scenario_resets, scenario_last_words, scenario_aborts, scenario_restart;
 

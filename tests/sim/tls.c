@@ -196,11 +196,14 @@ static int upgrading_client(void *argument)
     return rc;
 }
 
-/* A reader that is paused meanwhile holds up nothing but itself. */
+/* A reader that is paused meanwhile holds up nothing but itself. Who leaves without a word is the
+ * second of two addresses that were tried. */
 static void upgrade(struct weir_reader *reader, struct weir_writer *writer, void *unused)
 {
     struct weir_slice line;
     ssize_t n = weir_readline(reader, &line);
+    if (n == 0)
+        return;
     int rc = n == 8 || n == 6 ? 0 : -EPROTO;
     if (n == 8)
         rc = weir_write(writer, "go\n", 3);
