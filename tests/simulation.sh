@@ -6,9 +6,10 @@ if [ $# -eq 0 ] || [ "$1" = --help ]; then
     cat <<'USAGE'
 Usage: tests/simulation.sh BUILD_DIR [SEEDS [REPLAYED [TORTURED]]]
 
-Runs BUILD_DIR/sim/sim with so many seeds (1000), some of them twice (to see that they repeat), and
-so many pairs of a scenario and a call in it that fails. Prints "ok - ..." or "not ok - ...", and "N
-passed, N failed, N skipped" last, where each seed counts. A violation is told with what replays it.
+Runs BUILD_DIR/sim/sim: the worlds of tests/sim/regressions, in which weir has had bugs; so many
+seeds (1000), some of them twice (to see that they repeat), and so many pairs of a scenario and a
+call in it that fails. Prints "ok - ..." or "not ok - ...", and "N passed, N failed, N skipped"
+last, where each seed counts. A violation is told with what replays it.
 
   FIRST_SEED=N  in the environment: the first seed (1)
 USAGE
@@ -35,6 +36,12 @@ run() {
     fi
 }
 
+while read -r bug scenario seed; do
+    case $bug in
+    '#'*) continue ;;
+    esac
+    run 1 "the world of $bug" --scenario "$scenario" --first "$seed" --seeds 1 --quiet
+done <"$(dirname "$0")/sim/regressions"
 run "$seeds" "$seeds seeds from $first on" --seeds "$seeds" --first "$first"
 run "$replayed" "$replayed seeds, twice each" --check-replay "$replayed" --first "$first"
 run "$tortured" "$tortured calls that fail" --torture --shallow "$tortured" --first "$first"

@@ -77,6 +77,8 @@ static const struct weir_sim_scenario scenarios[] = {
     { .name = "tls-silent", .main = scenario_tls_silent },
     { .name = "signals", .main = scenario_signals },
     { .name = "attempts", .main = scenario_attempts, .options = { .calm = true } },
+    { .name = "impatient", .main = scenario_impatient },
+    { .name = "impatient-tiny", .main = scenario_impatient, .options = { .run = &tiny_ring } },
     { .name = "answers", .main = scenario_answers },
     { .name = "answers-8", .main = scenario_answers, .options = { .run = &small_ring } },
     { .name = "unheard", .main = scenario_unheard },

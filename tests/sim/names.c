@@ -85,20 +85,6 @@ static void race(bool timed)
         weir_sim_route(host.addresses[i], 0);
 }
 
-/* On all addresses there are. */
-static int serve_everywhere(void)
-{
-    int rc = -1;
-    for (unsigned tries = 0; rc < 0 && tries < 5; tries++)
-        rc = excuse(NULL, weir_start_server(talk_echo, NULL, NULL, 7000, NULL, &scene.server),
-                    "start_server");
-    scene.port = 7000;
-    scene.host = "localhost";
-    if (rc < 0)
-        scene_leave();
-    return rc;
-}
-
 static int races(void *argument)
 {
     unsigned count = 1 + weir_sim_choose(3, "how many races");
@@ -110,8 +96,7 @@ static int races(void *argument)
 int scenario_eyeballs(void *argument)
 {
     scene_begin(talk_client);
-    scene.strangers = true;
-    if (serve_everywhere() < 0)
+    if (scene_serve_everywhere() < 0)
         return 0;
     scene_patiently(races, argument);
     return scene_end();
@@ -168,11 +153,10 @@ int scenario_slow_names(void *unused)
 {
     (void)unused;
     scene_begin(talk_client);
-    scene.strangers = true;
     weir_sim_name("one.test", "127.0.0.1");
     weir_sim_name("two.test", "::1 127.0.0.1");
     weir_sim_name("nothing.test", "");
-    if (serve_everywhere() < 0)
+    if (scene_serve_everywhere() < 0)
         return 0;
     scene_patiently(look_up_many, NULL);
     return scene_end();

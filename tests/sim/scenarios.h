@@ -33,6 +33,8 @@ weir_task_fn scenario_tls_cut, scenario_tls_silent;
 weir_task_fn scenario_signals;
 /* attempts.c */
 weir_task_fn scenario_attempts;
+/* impatient.c */
+weir_task_fn scenario_impatient;
 /* answers.c */
 weir_task_fn scenario_answers, scenario_unheard;
 /* departures.c */

@@ -56,18 +56,12 @@ struct talk *scene_talk(void)
     return &scene.talks[scene.begun++];
 }
 
-int scene_serve(weir_client_connected_fn *handler, const struct weir_server_options *options)
+static int serve(weir_client_connected_fn *handler, const char *host, uint16_t port,
+                 const struct weir_server_options *options)
 {
-    static const char *const hosts[] = { "127.0.0.1", "::1", "localhost", NULL };
-    unsigned where = weir_sim_choose(4, "where to serve");
     int rc = 0;
-    scene.host = hosts[where];
-    if (where >= 2) /* several addresses are raced: who comes second leaves without a word */
-        scene.strangers = true;
-    scene.both = where >= 2;
     for (unsigned tries = 0; tries < 5; tries++) {
-        rc = weir_start_server(handler, NULL, hosts[where], where < 2 ? 0 : 7000, options,
-                               &scene.server);
+        rc = weir_start_server(handler, NULL, host, port, options, &scene.server);
         if (rc == 0) {
             scene.port = weir_server_port(scene.server);
             return 0;
@@ -77,6 +71,24 @@ int scene_serve(weir_client_connected_fn *handler, const struct weir_server_opti
     }
     scene_leave();
     return rc;
+}
+
+int scene_serve(weir_client_connected_fn *handler, const struct weir_server_options *options)
+{
+    static const char *const hosts[] = { "127.0.0.1", "::1", "localhost", NULL };
+    unsigned where = weir_sim_choose(4, "where to serve");
+    scene.host = hosts[where];
+    if (where >= 2) /* several addresses are raced: who comes second leaves without a word */
+        scene.strangers = true;
+    scene.both = where >= 2;
+    return serve(handler, hosts[where], where < 2 ? 0 : 7000, options);
+}
+
+int scene_serve_everywhere(void)
+{
+    scene.host = "localhost";
+    scene.strangers = scene.both = true;
+    return serve(talk_echo, NULL, 7000, NULL);
 }
 
 size_t some_limit(void)

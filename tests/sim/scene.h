@@ -43,6 +43,9 @@ struct talk *scene_talk(void);
  * scenario ends at once, in order. */
 int scene_serve(weir_client_connected_fn *handler, const struct weir_server_options *options);
 
+/* One that echoes, on all addresses there are, for clients that try several. */
+int scene_serve_everywhere(void);
+
 /* So many clients, and waits for them. Once there have been faults they are cancelled after some
  * minutes; without any they must end by themselves. */
 void scene_clients(unsigned count);
