@@ -36,11 +36,11 @@ run() {
     fi
 }
 
-while read -r bug scenario seed; do
+while read -r bug arguments; do
     case $bug in
     '#'*) continue ;;
     esac
-    run 1 "the world of $bug" --scenario "$scenario" --first "$seed" --seeds 1 --quiet
+    run 1 "the world of $bug" $arguments --quiet
 done <"$(dirname "$0")/sim/regressions"
 run "$seeds" "$seeds seeds from $first on" --seeds "$seeds" --first "$first"
 run "$replayed" "$replayed seeds, twice each" --check-replay "$replayed" --first "$first"
