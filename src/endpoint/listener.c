@@ -40,14 +40,12 @@ static void arm(struct listener *listener)
     listener->multishot = !is_near_cap(listener->server);
     sqe->ioprio = listener->multishot ? IORING_ACCEPT_MULTISHOT : 0;
     listener->accepting = true;
-    listener->cancelling = false;
 }
 
 static void cancel(struct listener *listener)
 {
     struct ring *ring = &listener->server->loop->ring;
-    listener->cancelling = ring_cancel(ring, &listener->accept);
-    if (!listener->cancelling)
+    if (!ring_cancel(ring, &listener->accept, &listener->cancel))
         ring_park(ring, &listener->parked);
 }
 
@@ -73,12 +71,13 @@ void listener_move(struct listener *listener)
     if (listener->fd < 0)
         return;
     bool wanted = is_wanted(listener);
-    if (wanted && !listener->accepting)
+    bool over = !listener->accepting && !listener->cancel.asked;
+    if (wanted && over)
         arm(listener);
-    else if (listener->accepting && !listener->cancelling &&
+    else if (listener->accepting &&
              (!wanted || (listener->multishot && is_near_cap(listener->server))))
         cancel(listener);
-    if (listener->server->closed && !listener->accepting)
+    if (listener->server->closed && over)
         finish(listener);
 }
 
@@ -125,7 +124,7 @@ static void accepted(struct op *op, int result, unsigned flags)
 {
     struct listener *listener = container_of(op, struct listener, accept);
     if (!(flags & IORING_CQE_F_MORE))
-        listener->accepting = listener->cancelling = false;
+        listener->accepting = listener->cancel.found = false;
     if (result >= 0) {
         listener->delay = LIMIT_ACCEPT_BACKOFF * WEIR_MILLISECOND;
         server_let_in(listener->server, result);
@@ -144,6 +143,14 @@ static void accepted(struct op *op, int result, unsigned flags)
     listener_move(listener);
 }
 
+static void cancelled(struct op *op, int result, unsigned flags)
+{
+    struct listener *listener = container_of(op, struct listener, cancel.op);
+    (void)flags;
+    cancel_completed(&listener->cancel, result, listener->accepting);
+    listener_move(listener);
+}
+
 static void retry(struct ring_waiter *waiter)
 {
     listener_move(container_of(waiter, struct listener, parked));
@@ -155,6 +162,7 @@ void listener_open(struct listener *listener, struct weir_server *server, int fd
         .server = server,
         .fd = fd,
         .accept = { accepted },
+        .cancel = { .op = { cancelled } },
         .parked = { .retry = retry },
         .delay = LIMIT_ACCEPT_BACKOFF * WEIR_MILLISECOND,
     };

@@ -9,12 +9,13 @@
 
 struct attempt {
     struct op op;
+    struct cancel cancel;
     struct ring_waiter parked;
     struct race *race;
     const struct addrinfo *address;
     int fd; /* -1 when it has failed */
     int error;
-    bool pending, cancelled;
+    bool pending;
 };
 
 struct race {
@@ -26,6 +27,15 @@ struct race {
     bool news; /* an attempt has ended since last looked at */
     struct attempt attempts[];
 };
+
+static void wake(struct race *race)
+{
+    struct wait *wait = race->waiter;
+    if (wait == NULL)
+        return;
+    race->waiter = NULL;
+    wait_wake(wait, 0);
+}
 
 static void attempt_ended(struct attempt *attempt, int error)
 {
@@ -41,17 +51,21 @@ static void attempt_ended(struct attempt *attempt, int error)
         race->pending--;
     attempt->pending = false;
     race->news = true;
-    if (race->waiter != NULL) {
-        struct wait *wait = race->waiter;
-        race->waiter = NULL;
-        wait_wake(wait, 0);
-    }
+    wake(race);
 }
 
 static void connected(struct op *op, int result, unsigned flags)
 {
     (void)flags;
     attempt_ended(container_of(op, struct attempt, op), result);
+}
+
+static void cancelled(struct op *op, int result, unsigned flags)
+{
+    struct attempt *attempt = container_of(op, struct attempt, cancel.op);
+    (void)flags;
+    cancel_completed(&attempt->cancel, result, attempt->pending);
+    wake(attempt->race);
 }
 
 static void submit(struct attempt *attempt)
@@ -74,10 +88,9 @@ static bool cancel(struct attempt *attempt)
     if (list_holds(&attempt->parked.node)) { /* it has not begun */
         list_remove(&attempt->parked.node);
         attempt_ended(attempt, -ECANCELED);
-    } else if (attempt->pending && !attempt->cancelled) {
-        attempt->cancelled = ring_cancel(&attempt->race->loop->ring, &attempt->op);
     }
-    return attempt->cancelled || !attempt->pending;
+    return !attempt->pending ||
+           ring_cancel(&attempt->race->loop->ring, &attempt->op, &attempt->cancel);
 }
 
 static void retry(struct ring_waiter *waiter)
@@ -103,7 +116,11 @@ static void attempt_start(struct race *race, const struct addrinfo *address)
 {
     struct attempt *attempt = &race->attempts[race->started++];
     *attempt = (struct attempt){
-        .op = { connected }, .parked = { .retry = retry }, .race = race, .address = address
+        .op = { connected },
+        .cancel = { .op = { cancelled } },
+        .parked = { .retry = retry },
+        .race = race,
+        .address = address,
     };
     attempt->fd = sys_socket(address->ai_family, address->ai_protocol);
     int rc = attempt->fd < 0 ? attempt->fd : 0;
@@ -155,14 +172,22 @@ static int run(struct race *race, const struct addrinfo *const *addresses, unsig
 /* No one is left behind: each attempt's operation must have ended before its memory goes. */
 static void end_others(struct race *race)
 {
-    for (unsigned i = 0; i < race->started; i++) {
-        while (!cancel(&race->attempts[i]))
-            task_pause(); /* until there are slots again */
-    }
-    while (race->pending > 0) {
+    for (;;) {
+        bool over = true, has_slots = true;
+        for (unsigned i = 0; i < race->started; i++) {
+            struct attempt *attempt = &race->attempts[i];
+            has_slots &= cancel(attempt);
+            over &= !attempt->pending && !attempt->cancel.asked;
+        }
+        if (over)
+            return;
         struct wait wait = { 0 };
-        race->waiter = &wait;
-        wait_uninterrupted(&wait);
+        if (has_slots) {
+            race->waiter = &wait;
+            wait_uninterrupted(&wait);
+        } else {
+            task_pause();
+        }
     }
 }
 

@@ -14,9 +14,10 @@ struct listener {
     struct weir_server *server;
     int fd; /* -1 once closed */
     struct op accept;
-    bool accepting, cancelling; /* one is in flight; and is being cancelled */
-    bool multishot;             /* and it is of that kind */
-    bool shared;                /* others listen on the same socket */
+    struct cancel cancel;
+    bool accepting; /* one is in flight */
+    bool multishot; /* and it is of that kind */
+    bool shared;    /* others listen on the same socket */
     struct ring_waiter parked;
     struct timer backoff; /* while no fd can be had */
     int64_t delay;        /* of the next one, ns */

@@ -193,15 +193,24 @@ void *ring_scratch(struct ring *ring, size_t size)
     return memory;
 }
 
-bool ring_cancel(struct ring *ring, struct op *op)
+bool ring_cancel(struct ring *ring, struct op *target, struct cancel *cancel)
 {
-    struct io_uring_sqe *sqe = ring_sqe(ring, NULL);
+    if (cancel->asked || cancel->found)
+        return true;
+    struct io_uring_sqe *sqe = ring_sqe(ring, &cancel->op);
     if (sqe == NULL)
         return false;
     sqe->opcode = IORING_OP_ASYNC_CANCEL;
     sqe->fd = -1;
-    sqe->addr = (uint64_t)(uintptr_t)op;
+    sqe->addr = (uint64_t)(uintptr_t)target;
+    cancel->asked = true;
     return true;
+}
+
+void cancel_completed(struct cancel *cancel, int result, bool in_flight)
+{
+    cancel->asked = false;
+    cancel->found = in_flight && result != -ENOENT;
 }
 
 /* ---- The turn -------------------------------------------------------------------------------- */

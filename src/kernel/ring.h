@@ -65,7 +65,24 @@ void *ring_scratch(struct ring *ring, size_t size);
  * broken. */
 int ring_turn(struct ring *ring, int64_t timeout);
 
-/* Queues the cancelling of `op`, which still completes by itself: false if there was no slot. */
-bool ring_cancel(struct ring *ring, struct op *op);
+/* The cancelling of an operation. It lies beside that in the same object, which outlives both; its
+ * complete() is the owner's.
+ *
+ * The kernel finds an operation only while that waits. Between two steps (the link before it has
+ * just ended, or its socket has just become ready) it is missed, and goes on. So an owner follows
+ * one rule, whenever anything completes: what is in flight and not wanted any more is cancelled;
+ * and what is over for it is over when both have completed. */
+struct cancel {
+    struct op op;
+    bool asked; /* it is in flight */
+    bool found; /* the operation will end by it */
+};
+
+/* Queues it, once, and again when it has missed: false if there was no slot. */
+bool ring_cancel(struct ring *ring, struct op *target, struct cancel *cancel);
+
+/* For complete(): the result, and whether the target is in flight still. When the target completes
+ * for the last time, `found` is to be cleared. */
+void cancel_completed(struct cancel *cancel, int result, bool in_flight);
 
 #endif

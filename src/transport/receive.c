@@ -40,26 +40,36 @@ static void arm(struct socket *socket)
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = buffers_of(socket)->group;
     socket->receiving = true;
-    socket->cancelling = false;
 }
 
 static void cancel(struct socket *socket)
 {
-    if (ring_cancel(&socket->loop->ring, &socket->receive))
-        socket->cancelling = true;
-    else
+    if (!ring_cancel(&socket->loop->ring, &socket->receive, &socket->cancel_receive))
         ring_park(&socket->loop->ring, &socket->parked);
+}
+
+bool receive_is_over(const struct socket *socket)
+{
+    return !socket->receiving && !socket->cancel_receive.asked;
 }
 
 void receive_move(struct socket *socket)
 {
     bool wanted = is_wanted(socket);
-    if (wanted && !socket->receiving && !list_holds(&socket->starved.node))
-        arm(socket);
-    else if (!wanted && socket->receiving && !socket->cancelling)
-        cancel(socket);
     if (!wanted)
         list_remove(&socket->starved.node);
+    if (socket->receiving && (!wanted || socket->filling_large != socket->large))
+        cancel(socket);
+    else if (wanted && receive_is_over(socket) && !list_holds(&socket->starved.node))
+        arm(socket);
+}
+
+static void cancelled(struct op *op, int result, unsigned flags)
+{
+    struct socket *socket = container_of(op, struct socket, cancel_receive.op);
+    (void)flags;
+    cancel_completed(&socket->cancel_receive, result, socket->receiving);
+    socket_move(socket);
 }
 
 /* A stream that fills its buffers several times in a row is given large ones, and one that does not
@@ -75,8 +85,8 @@ static void choose_size(struct socket *socket, size_t size)
         return;
     socket->streak = 0;
     socket->large = !socket->large;
-    if (socket->receiving && !socket->cancelling)
-        cancel(socket);
+    if (socket->receiving)
+        receive_move(socket);
 }
 
 static void filled(struct socket *socket, size_t size, unsigned flags)
@@ -100,7 +110,7 @@ static bool is_reset(const struct socket *socket)
 {
     struct sockaddr_storage name;
     socklen_t length;
-    bool sending = socket->links > socket->links_done && socket->state == SOCKET_OPEN;
+    bool sending = socket_is_sending(socket) && socket->state == SOCKET_OPEN;
     return socket->send_error != 0 ||
            (sending && sys_socket_name(socket->fd, true, &name, &length) == -ENOTCONN);
 }
@@ -110,7 +120,7 @@ static void received(struct op *op, int result, unsigned flags)
     struct socket *socket = container_of(op, struct socket, receive);
     bool more = flags & IORING_CQE_F_MORE;
     if (!more)
-        socket->receiving = socket->cancelling = false;
+        socket->receiving = socket->cancel_receive.found = false;
     if (likely(result > 0)) {
         filled(socket, (size_t)result, flags);
     } else if (result == 0 && is_reset(socket)) {
@@ -139,5 +149,6 @@ static void fed(struct pool_waiter *waiter)
 void receive_open(struct socket *socket)
 {
     socket->receive.complete = received;
+    socket->cancel_receive.op.complete = cancelled;
     socket->starved.retry = fed;
 }

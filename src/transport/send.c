@@ -165,18 +165,31 @@ static bool send_now(struct socket *socket)
     return true;
 }
 
+bool send_is_over(const struct socket *socket)
+{
+    return !socket_is_sending(socket) && !socket->cancel_send.asked;
+}
+
 static void cancel(struct socket *socket)
 {
-    socket->recalled = ring_cancel(&socket->loop->ring, &socket->send);
-    if (!socket->recalled)
+    if (!ring_cancel(&socket->loop->ring, &socket->send, &socket->cancel_send))
         ring_park(&socket->loop->ring, &socket->parked);
+}
+
+static void cancelled(struct op *op, int result, unsigned flags)
+{
+    struct socket *socket = container_of(op, struct socket, cancel_send.op);
+    (void)flags;
+    cancel_completed(&socket->cancel_send, result, socket_is_sending(socket));
+    socket->recall = socket_is_sending(socket);
+    socket_move(socket);
 }
 
 void send_move(struct socket *socket)
 {
     struct transport *transport = &socket->transport;
-    if (socket->links > socket->links_done) {
-        if (socket->recall && !socket->recalled)
+    if (socket_is_sending(socket) || socket->recall) {
+        if (socket_is_sending(socket) && socket->recall)
             cancel(socket);
         return;
     }
@@ -195,7 +208,7 @@ void send_move(struct socket *socket)
 static void flush(struct deferred *deferred)
 {
     struct socket *socket = container_of(deferred, struct socket, flush);
-    bool idle = socket->links == socket->links_done && socket->state <= SOCKET_FLUSHING;
+    bool idle = !socket_is_sending(socket) && !socket->recall && socket->state <= SOCKET_FLUSHING;
     if (idle && socket->transport.out.size > 0 && !list_holds(&socket->parked_send.node)) {
         if (send_now(socket))
             socket_move(socket);
@@ -223,9 +236,21 @@ static int why_short(struct socket *socket, int result)
 
 static void note_error(struct socket *socket, int result, uint32_t size)
 {
-    if (result == (int)size || socket->send_error != 0 || socket->recalled)
+    if (result == (int)size || socket->send_error != 0 || socket->recall)
         return;
     socket->send_error = result < 0 ? result : why_short(socket, result);
+}
+
+/* One of those that are recalled has ended. If it had left in full by then, the next has begun, and
+ * whoever found the one has not found that. */
+static void come_back(struct socket *socket, bool left)
+{
+    if (left || !socket_is_sending(socket))
+        socket->cancel_send.found = false;
+    if (socket_is_sending(socket))
+        cancel(socket);
+    else
+        socket->recall = socket->cancel_send.asked;
 }
 
 static void sent(struct op *op, int result, unsigned flags)
@@ -239,9 +264,9 @@ static void sent(struct op *op, int result, unsigned flags)
         metrics.bytes_written += (size_t)result;
     }
     note_error(socket, result, size);
-    bool all_done = socket->links_done == socket->links;
-    if (all_done)
-        socket->recall = socket->recalled = false;
+    bool all_done = !socket_is_sending(socket);
+    if (socket->recall)
+        come_back(socket, result == (int)size);
     if (socket->state <= SOCKET_FLUSHING || socket->close_linked)
         transport->events->sent(transport->user);
     if (!all_done)
@@ -255,7 +280,7 @@ static void sent(struct op *op, int result, unsigned flags)
 
 bool send_recall(struct socket *socket)
 {
-    if (socket->links == socket->links_done)
+    if (!socket_is_sending(socket))
         return false;
     socket->recall = true;
     send_move(socket);
@@ -265,6 +290,7 @@ bool send_recall(struct socket *socket)
 void send_open(struct socket *socket)
 {
     socket->send.complete = sent;
+    socket->cancel_send.op.complete = cancelled;
     socket->flush.run = flush;
     socket->parked_send.retry = retry;
 }

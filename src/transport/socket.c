@@ -61,29 +61,25 @@ static void tell_lost(struct socket *socket)
     socket->transport.events->lost(socket->transport.user, socket->error);
 }
 
-static bool is_sending(const struct socket *socket)
-{
-    return socket->links > socket->links_done;
-}
-
 /* The one place where a socket's state moves on. */
 void socket_move(struct socket *socket)
 {
     send_move(socket);
-    if (socket->state == SOCKET_FLUSHING && socket->transport.out.size == 0 && !is_sending(socket))
+    if (socket->state == SOCKET_FLUSHING && socket->transport.out.size == 0 &&
+        !socket_is_sending(socket))
         socket->state = SOCKET_ENDING;
     receive_move(socket);
     if (socket->state == SOCKET_ENDING) {
-        if (!is_sending(socket))
+        if (!socket_is_sending(socket))
             chain_clear(&socket->transport.out);
         tell_lost(socket);
-        if (!socket->receiving && !is_sending(socket))
+        if (receive_is_over(socket) && send_is_over(socket))
             socket_submit_close(socket);
     }
     bool all_left = socket->transport.out.size == 0 || socket->error != 0;
-    if (socket->state == SOCKET_CLOSING && all_left && !is_sending(socket))
+    if (socket->state == SOCKET_CLOSING && all_left && !socket_is_sending(socket))
         tell_lost(socket);
-    if (socket->state == SOCKET_CLOSED && !socket->receiving && !is_sending(socket)) {
+    if (socket->state == SOCKET_CLOSED && receive_is_over(socket) && send_is_over(socket)) {
         chain_clear(&socket->transport.out);
         tell_lost(socket);
         list_remove(&socket->parked.node);
@@ -112,7 +108,7 @@ void socket_fail(struct socket *socket, int error)
     if (socket->state > SOCKET_FLUSHING)
         return;
     socket->state = SOCKET_ENDING;
-    if (is_sending(socket))
+    if (socket_is_sending(socket))
         sys_shutdown(socket->fd, SHUT_RDWR); /* ends what is in flight */
 }
 

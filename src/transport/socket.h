@@ -35,14 +35,12 @@ struct socket {
     bool large;         /* it fills the small buffers: give it large ones */
     bool filling_large; /* the receive in flight fills them */
     bool receiving;     /* a receive is in flight */
-    bool cancelling;    /* and is being cancelled */
     bool lasting;       /* it has received before: by a multishot from now on */
     bool ended;         /* nothing more comes */
     bool told_lost;
     uint8_t links; /* sends in flight */
     uint8_t links_done;
     bool recall;       /* what is in flight is to come back, to be sent again or dropped */
-    bool recalled;     /* and its cancelling is queued */
     bool finish;       /* our direction is to be ended */
     bool finished;     /* and has been */
     bool close_linked; /* to the sends in flight */
@@ -55,6 +53,7 @@ struct socket {
     struct ring_waiter parked; /* for a slot */
     struct pool_waiter starved;
     struct op close;
+    struct cancel cancel_receive, cancel_send;
     struct names names;
 };
 
@@ -71,14 +70,21 @@ void socket_fail(struct socket *socket, int error);
 /* Does what state and wishes ask for. The socket may be gone afterwards. */
 void socket_move(struct socket *socket);
 
+static inline bool socket_is_sending(const struct socket *socket)
+{
+    return socket->links > socket->links_done;
+}
+
 /* receive.c */
 void receive_open(struct socket *socket);
 void receive_move(struct socket *socket);
+bool receive_is_over(const struct socket *socket); /* nothing of it is in flight */
 
 /* send.c */
 void send_open(struct socket *socket);
 void send_move(struct socket *socket);
 bool send_recall(struct socket *socket);
+bool send_is_over(const struct socket *socket); /* nothing of it is in flight */
 
 /* socket.c, for send.c: queues the close; linked behind the send before it, if that is in
  * flight. */
