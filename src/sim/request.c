@@ -45,6 +45,13 @@ static void cancel_chain(struct sim_ring *ring, struct request *request)
     }
 }
 
+/* The ring's owner has to do that: until it does, nobody finds it. */
+static void begin_linked(struct request *request)
+{
+    list_append(&request->ring->requests, &request->node);
+    event_enable(&request->go);
+}
+
 static void finish(struct request *request, int result, uint32_t flags)
 {
     struct sim_ring *ring = request->ring;
@@ -57,7 +64,7 @@ static void finish(struct request *request, int result, uint32_t flags)
     if (next != NULL && broken)
         cancel_chain(ring, next);
     else if (next != NULL)
-        request_start(next);
+        begin_linked(next);
 }
 
 /* ---- Its life -------------------------------------------------------------------------------- */
@@ -202,12 +209,14 @@ void request_submit(struct sim_ring *ring, const struct io_uring_sqe *sqe, struc
 
 /* ---- Cancelling ------------------------------------------------------------------------------ */
 
+/* Only what has been tried, and waits, can be found. */
 struct request *request_find(struct sim_ring *ring, uint64_t user_data)
 {
     struct list *all = &ring->requests;
     for (struct list_node *node = list_first(all); node != NULL; node = list_next(all, node)) {
         struct request *request = container_of(node, struct request, node);
-        if (request->sqe.user_data == user_data && request->sqe.opcode != IORING_OP_ASYNC_CANCEL)
+        if (request->sqe.user_data == user_data && request->tried &&
+            request->sqe.opcode != IORING_OP_ASYNC_CANCEL)
             return request;
     }
     return NULL;
