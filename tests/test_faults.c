@@ -395,6 +395,67 @@ TaskTest(faults, cancel_in_write_all_keeps_the_rest)
     return 0;
 }
 
+/* Until a part of what is queued has left: the turn in which the kernel has ended one link of the
+ * chain, and not yet begun the next. */
+static void let_some_leave(const struct victim *victim)
+{
+    static char unused[4096];
+    size_t queued = weir_get_write_buffer_size(victim->pair.writer);
+    cr_assert(gt(sz, queued, 0));
+    while (weir_get_write_buffer_size(victim->pair.writer) == queued) {
+        recv(victim->pair.peer, unused, sizeof unused, MSG_DONTWAIT);
+        weir_yield();
+    }
+}
+
+TaskTest(faults, cancel_between_two_links)
+{
+    struct victim victim;
+    struct weir_group group = { 0 };
+    victim_open(&victim);
+    victim.result = 1;
+    expect_result(weir_group_start(&group, write_all, &victim), 0);
+    weir_yield();
+    let_some_leave(&victim);
+    weir_group_cancel(&group);
+    settle();
+    expect_result(victim.result, -ECANCELED);
+    expect_result(weir_group_wait(&group), 0);
+    weir_abort(victim.pair.writer);
+    expect_result(weir_wait_closed(victim.pair.writer), 0);
+    free(victim.data);
+    close(victim.pair.peer);
+    return 0;
+}
+
+static int wait_closed(void *argument)
+{
+    struct victim *victim = argument;
+    victim->result = weir_wait_closed(victim->pair.writer);
+    return 0;
+}
+
+/* The close is linked behind the last of them. */
+TaskTest(faults, abort_between_two_links)
+{
+    struct victim victim;
+    struct weir_group group = { 0 };
+    victim_open(&victim);
+    victim.result = 1;
+    expect_result(weir_write(victim.pair.writer, victim.data, MUCH), 0);
+    weir_close(victim.pair.writer);
+    weir_yield();
+    let_some_leave(&victim);
+    weir_abort(victim.pair.writer);
+    expect_result(weir_group_start(&group, wait_closed, &victim), 0);
+    settle();
+    expect_result(victim.result, 0);
+    expect_result(weir_group_wait(&group), 0);
+    free(victim.data);
+    close(victim.pair.peer);
+    return 0;
+}
+
 static int write_and_wait_closed(void *argument)
 {
     struct victim *victim = argument;

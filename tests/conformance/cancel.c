@@ -293,6 +293,33 @@ static void close_of_a_listener_in_flight(void)
     submit_and_show(1);
 }
 
+/* What is linked begins when the first has ended, and not before its owner has done that. */
+static void between_two_links(void)
+{
+    struct pair pair = pair_tcp();
+    buffers(2);
+    link_next(nop('n'));
+    receive('r', pair.a, 0);
+    cancel('c', 'r');
+    submit_and_show(2);
+    none();
+    put(pair.b, "hello");
+    show(1);
+}
+
+static void after_a_link(void)
+{
+    struct pair pair = pair_tcp();
+    buffers(2);
+    link_next(nop('n'));
+    receive('r', pair.a, 0);
+    submit_and_show(1);
+    settle();
+    flush_cq();
+    cancel('c', 'r');
+    submit_and_show(2);
+}
+
 const struct vector cancel_vectors[] = {
     { "cancel/not-found", not_found },
     { "cancel/a-receive", a_receive },
@@ -315,6 +342,8 @@ const struct vector cancel_vectors[] = {
     { "cancel/itself", itself },
     { "cancel/bad-flags", bad_flags },
     { "cancel/linked", linked },
+    { "cancel/between-two-links", between_two_links },
+    { "cancel/after-a-link", after_a_link },
     { "cancel/then-receives-again", then_receives_again },
     { "close/by-ring", close_by_ring },
     { "close/of-nothing", close_of_nothing },

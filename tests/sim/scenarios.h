@@ -49,6 +49,8 @@ weir_task_fn scenario_tls_given_up;
 weir_task_fn scenario_framing;
 /* tasks.c */
 weir_task_fn scenario_groups, scenario_events, scenario_drains, scenario_leaving;
+/* recalls.c */
+weir_task_fn scenario_recalls;
 /* restless.c */
 weir_task_fn scenario_restless;
 /* endings.c */
