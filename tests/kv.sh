@@ -72,6 +72,34 @@ compile() {
     (cd "$scratch/kv" && ${CC:-cc} -Wall -Wextra -Werror -g -O1 -I"$root/include" "$@" -lpthread)
 }
 
+# tells STATUS WORDS ARGUMENT...: so ends the program of mistakes, and these are its words.
+tells() {
+    wanted=$1 words=$2 status=0
+    shift 2
+    timeout 20 "$scratch/kv/mistakes" "$@" >"$scratch/out" 2>&1 || status=$?
+    if [ $status -eq "$wanted" ] && grep -qF -e "$words" "$scratch/out"; then
+        ok "a mistake is told: $*"
+    else
+        not_ok "a mistake is told: $*" "it ended with $status, not $wanted and \"$words\""
+    fi
+}
+
+mistakes() {
+    outside='outside of a world: in a program that is linked with libweir-sim it belongs'
+    tells 134 "weir_sim_choose() $outside" choose-outside
+    tells 134 "weir_run() $outside" run-outside
+    tells 1 'in a thread that is not the world' --scenario foreign-thread --seed 1
+    tells 1 'its main has returned -16 (Device or resource busy)' --scenario nested-run --seed 1
+    tells 1 'an error is negative, as -ETIMEDOUT' --scenario positive-route --seed 1
+    tells 1 '"an-address" is no address written as a number' --scenario no-address --seed 1
+    tells 1 'there is nothing to choose from' --scenario no-choice --seed 1
+    tells 1 'call it in a thread of weir_sim_thread()' --scenario blocking-call --seed 1
+    tells 2 'there is no such call' --scenario nothing --torture --at 99999
+    tells 2 'No such file or directory' --seeds 1 --stats /nonexistent/file
+    tells 2 'it cannot be written' --seeds 1 --resume /nonexistent/file
+    tells 2 '--list tells which there are' --scenario another
+}
+
 # The mended server in the real kernel, and a client that is no program of weir's.
 serve() {
     "$scratch/kv/real" 0 >"$scratch/where" 2>"$scratch/out" &
@@ -121,6 +149,9 @@ if try 'fix.patch applies' patch -s -d "$scratch/kv" -p3 -i "$root/tests/kv/fix.
     try "$seeds_fixed seeds find nothing in it" timeout "$limit" \
         "$scratch/kv/fixed" --seeds "$seeds_fixed"
     try 'nor do calls that fail' timeout "$limit" "$scratch/kv/fixed" --torture --shallow "$tortured"
+fi
+if try 'mistakes compile' compile -o mistakes mistakes.c "$build/libweir-sim.a" -luring; then
+    mistakes
 fi
 if try 'it compiles for the real kernel' \
     compile -o real main.c server.c "$build/libweir.a" -luring; then

@@ -168,8 +168,8 @@ int unit_run(const struct settings *settings, const struct unit *unit, bool trac
     int result = world_run(&plan, unit->scenario->main, unit->scenario->argument);
     bool as_usual = choice_visible_faults() == 0 && settings->kernel == NULL;
     if (as_usual && result != unit->scenario->result)
-        violation("its main has returned %d, and %d is right while nothing fails", result,
-                  unit->scenario->result);
+        violation("its main has returned %d (%s), and %d is right while nothing fails", result,
+                  result < 0 ? weir_strerror(result) : "no error", unit->scenario->result);
     return result;
 }
 

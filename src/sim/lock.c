@@ -75,6 +75,7 @@ int sim_pthread_mutex_lock(pthread_mutex_t *mutex)
     struct lock *lock = (struct lock *)(void *)mutex;
     if (thread_this() == NULL)
         return 0;
+    world_expect("a lock of weir's is taken");
     thread_yield("before a lock");
     if (lock->owner == thread_this())
         violation("a thread takes a lock that it has");

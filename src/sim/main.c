@@ -85,6 +85,17 @@ static bool check(const struct settings *settings)
 
 /* ---- The program ----------------------------------------------------------------------------- */
 
+/* Better known now than after a long campaign. */
+static bool can_write_stats(const struct settings *settings)
+{
+    FILE *file = settings->stats != NULL ? fopen(settings->stats, "ae") : NULL;
+    if (file == NULL && settings->stats != NULL)
+        fprintf(stderr, "%s: %s\n", settings->stats, strerror(errno));
+    if (file != NULL)
+        fclose(file);
+    return file != NULL || settings->stats == NULL;
+}
+
 static int run(struct settings *settings)
 {
     if (!options_take(settings))
@@ -99,7 +110,7 @@ static int run(struct settings *settings)
         printf("%s\n", settings->scenarios[i]->name);
     if (settings->list)
         return 0;
-    if (!check(settings))
+    if (!check(settings) || !can_write_stats(settings))
         return EXIT_ARGUMENTS;
     if (settings->shared_fd >= 0)
         return search_worker(settings);

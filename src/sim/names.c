@@ -38,6 +38,19 @@ void names_reset(void)
     names_add("localhost", "127.0.0.1 ::1");
 }
 
+static void check_addresses(const char *host, const char *addresses)
+{
+    char text[sizeof names->addresses], *rest = text;
+    struct in6_addr address;
+    snprintf(text, sizeof text, "%s", addresses);
+    for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+        if (*word != '\0' && inet_pton(AF_INET, word, &address) != 1 &&
+            inet_pton(AF_INET6, word, &address) != 1)
+            violation("weir_sim_name(\"%s\"): \"%s\" is no address written as a number", host,
+                      word);
+    }
+}
+
 void names_add(const char *host, const char *addresses)
 {
     unsigned i = 0;
@@ -47,6 +60,7 @@ void names_add(const char *host, const char *addresses)
         violation("there is room for %d names only", NAMES);
     if (strlen(host) >= sizeof names[i].host || strlen(addresses) >= sizeof names[i].addresses)
         violation("the name \"%s\", or its addresses, are too long", host);
+    check_addresses(host, addresses);
     snprintf(names[i].host, sizeof names[i].host, "%s", host);
     snprintf(names[i].addresses, sizeof names[i].addresses, "%s", addresses);
     if (i == count)
@@ -126,8 +140,8 @@ static void add_all(const char *addresses, uint16_t port, int family, struct add
     struct addrinfo **end = list;
     snprintf(text, sizeof text, "%s", addresses);
     for (char *word; (word = strsep(&rest, " ")) != NULL;) {
-        if (*word != '\0' && !add(word, port, family, &end))
-            violation("\"%s\" is no address written as a number", word);
+        if (*word != '\0')
+            add(word, port, family, &end);
     }
 }
 

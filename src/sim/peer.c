@@ -15,6 +15,9 @@
 
 PUBLIC unsigned weir_sim_choose(unsigned n, const char *tag)
 {
+    world_expect("weir_sim_choose()");
+    if (n == 0)
+        violation("weir_sim_choose(0, \"%s\"): there is nothing to choose from", tag);
     return choose(n, tag);
 }
 
@@ -30,6 +33,7 @@ PUBLIC uint64_t weir_sim_faults(void)
 
 PUBLIC void weir_sim_calm(void)
 {
+    world_expect("weir_sim_calm()");
     trace("nothing fails from now on");
     choice_calm();
     sockets_calm();
@@ -37,22 +41,29 @@ PUBLIC void weir_sim_calm(void)
 
 PUBLIC void weir_sim_name(const char *host, const char *addresses)
 {
+    world_expect("weir_sim_name()");
     names_add(host, addresses);
 }
 
 PUBLIC void weir_sim_route(const char *address, int error)
 {
+    world_expect("weir_sim_route()");
+    if (error > 0)
+        violation("weir_sim_route(\"%s\", %d): an error is negative, as -ETIMEDOUT", address,
+                  error);
     if (sockets_route(address, error) < 0)
         violation("weir_sim_route(\"%s\"): not an address written as a number", address);
 }
 
 PUBLIC void weir_sim_corrupt(bool may)
 {
+    world_expect("weir_sim_corrupt()");
     choice_corrupt(may);
 }
 
 PUBLIC void weir_sim_forbid(const void *bytes, size_t size)
 {
+    world_expect("weir_sim_forbid()");
     sockets_forbid(bytes, size);
 }
 
@@ -73,6 +84,7 @@ static void *program_main(void *argument)
 
 PUBLIC int weir_sim_thread(void (*run)(void *argument), void *argument)
 {
+    world_expect("weir_sim_thread()");
     struct program *program = malloc(sizeof *program);
     if (program == NULL)
         return -ENOMEM;
@@ -87,8 +99,9 @@ PUBLIC int weir_sim_thread(void (*run)(void *argument), void *argument)
 
 static void expect_no_loop(const char *function)
 {
+    world_expect(function);
     if (loop_this() != NULL)
-        violation("%s() would block a loop: call it in a thread of weir_sim_thread()", function);
+        violation("%s would block a loop: call it in a thread of weir_sim_thread()", function);
 }
 
 struct waiter {
@@ -115,7 +128,7 @@ PUBLIC int weir_sim_connect(const char *address, uint16_t port)
     struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
     struct addrinfo *name;
     char service[8];
-    expect_no_loop("weir_sim_connect");
+    expect_no_loop("weir_sim_connect()");
     snprintf(service, sizeof service, "%u", port);
     int rc = names_resolve(address, service, &hints, &name);
     if (rc < 0)
@@ -137,16 +150,16 @@ PUBLIC int weir_sim_connect(const char *address, uint16_t port)
 
 static struct file *socket_at(int fd, const char *function)
 {
-    struct file *file = fd_file(fd);
     expect_no_loop(function);
+    struct file *file = fd_file(fd);
     if (file == NULL || !file_is_socket(file))
-        violation("%s(): %d is no socket", function, fd);
+        violation("%s: %d is no socket", function, fd);
     return file;
 }
 
 PUBLIC ssize_t weir_sim_send(int fd, const void *data, size_t size)
 {
-    struct file *file = socket_at(fd, "weir_sim_send");
+    struct file *file = socket_at(fd, "weir_sim_send()");
     struct iovec vector = { (void *)data, size };
     size_t sent = 0;
     while (sent < size) {
@@ -163,7 +176,7 @@ PUBLIC ssize_t weir_sim_send(int fd, const void *data, size_t size)
 
 PUBLIC ssize_t weir_sim_receive(int fd, void *buffer, size_t size)
 {
-    struct file *file = socket_at(fd, "weir_sim_receive");
+    struct file *file = socket_at(fd, "weir_sim_receive()");
     bool more;
     ssize_t n;
     while ((n = socket_receive(file, buffer, size, &more)) == -EAGAIN)
@@ -173,25 +186,25 @@ PUBLIC ssize_t weir_sim_receive(int fd, void *buffer, size_t size)
 
 PUBLIC int weir_sim_shutdown(int fd)
 {
-    return socket_shutdown(socket_at(fd, "weir_sim_shutdown"), SHUT_WR);
+    return socket_shutdown(socket_at(fd, "weir_sim_shutdown()"), SHUT_WR);
 }
 
 PUBLIC int weir_sim_close(int fd)
 {
-    socket_at(fd, "weir_sim_close");
+    socket_at(fd, "weir_sim_close()");
     return fd_close(fd);
 }
 
 PUBLIC int weir_sim_reset(int fd)
 {
-    socket_reset(socket_at(fd, "weir_sim_reset"));
+    socket_reset(socket_at(fd, "weir_sim_reset()"));
     return fd_close(fd);
 }
 
 PUBLIC void weir_sim_sleep(weir_duration duration)
 {
     int64_t until = events_now() + duration;
-    expect_no_loop("weir_sim_sleep");
+    expect_no_loop("weir_sim_sleep()");
     do {
         thread_says("asleep");
         thread_sleep(until - events_now());

@@ -129,6 +129,11 @@ int search_seeds(const struct settings *settings)
         file = settings->ledger;
         wrong = ledger_check(file, &row);
     }
+    if (wrong == NULL && settings->resume != NULL) {
+        file = settings->resume;
+        if (resume_save(settings, done, &watch.campaign.totals_before) < 0)
+            wrong = "it cannot be written: name a file in a directory that is there, and yours";
+    }
     if (wrong != NULL) {
         fprintf(stderr, "%s: %s\n", file, wrong);
         free(crew);

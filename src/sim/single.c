@@ -81,10 +81,16 @@ int search_one(const struct settings *asked)
     unit_words(&unit, where, sizeof where);
     world_violated = violated;
     int result = unit_run(&settings, &unit, settings.trace, &record);
+    free(decisions.list);
+    if (settings.one_call && settings.at > record.fallible) {
+        fprintf(stderr, "%s: there is no such call: %" PRIu64 " can fail\n", where,
+                record.fallible);
+        return EXIT_TROUBLE;
+    }
     if (!settings.quiet) {
-        printf("fine: %s, its main returned %d\n", where, result);
+        printf("fine: %s, its main returned %d%s%s\n", where, result, result < 0 ? ": " : "",
+               result < 0 ? weir_strerror(result) : "");
         print_figures();
     }
-    free(decisions.list);
     return 0;
 }

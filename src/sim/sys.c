@@ -354,6 +354,7 @@ void sys_signal_restore(int signal, const struct sigaction *former)
 
 PUBLIC int weir_sim_signal(int signal)
 {
+    world_expect("weir_sim_signal()");
     if (signal <= 0 || signal > 64 || state.handlers[signal] == NULL)
         return -ESRCH;
     state.handlers[signal](signal);

@@ -1,6 +1,7 @@
 #include "sim/world.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +40,7 @@ enum { USUAL_PROFILES = 5, PROFILES = sizeof profiles / sizeof *profiles };
 static struct {
     const struct profile *profile;
     uint64_t seed;
+    pthread_t machine; /* the real thread that it has */
     bool running;
 } world;
 
@@ -77,8 +79,10 @@ void violation(const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     fflush(stdout);
-    fprintf(stderr, "violation: %s\n  seed %llu, after %.6f ms of virtual time\n", text,
-            (unsigned long long)world.seed, (double)events_now() / 1e6);
+    fprintf(stderr, "violation: %s\n", text);
+    if (world.running)
+        fprintf(stderr, "  seed %llu, after %.6f ms of virtual time\n",
+                (unsigned long long)world.seed, (double)events_now() / 1e6);
     if (world_violated != NULL)
         world_violated(text);
     abort();
@@ -107,6 +111,18 @@ PUBLIC void weir_sim_note(const char *format, ...)
 }
 
 /* ---- One world ------------------------------------------------------------------------------- */
+
+void world_expect(const char *what)
+{
+    if (!world.running || thread_this() == NULL)
+        violation("%s outside of a world: in a program that is linked with libweir-sim it belongs "
+                  "into what weir_sim_run() or weir_sim_main() runs",
+                  what);
+    if (!pthread_equal(pthread_self(), world.machine))
+        violation("%s in a thread that is not the world's: make that by weir_sim_thread(), "
+                  "weir_to_thread() or weir_run(), not by pthread_create()",
+                  what);
+}
 
 struct first {
     weir_task_fn *main;
@@ -189,6 +205,7 @@ static void open_all(const struct world_plan *plan)
     const struct weir_sim_options *options = plan->options;
     world.running = true;
     world.seed = plan->source.seed;
+    world.machine = pthread_self();
     trace_is_on = options->trace;
     events_open();
     choice_open(&plan->source, plan->record);

@@ -26,6 +26,9 @@ extern bool trace_is_on;
 /* A breach of the rules: told with the seed, and the end. */
 void violation(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 
+/* `what` is done by the world's own threads only: anywhere else it is a violation. */
+void world_expect(const char *what);
+
 /* Kernel features of the profile. */
 struct profile {
     const char *name;
