@@ -1386,3 +1386,49 @@ TaskTest(connect, closed_when_its_task_returns)
     close(listener);
     return 0;
 }
+
+/* ---- How sockets are set up -------------------------------------------------------------------*/
+
+static bool has_option(int fd, int level, int name)
+{
+    int value = 0;
+    socklen_t size = sizeof value;
+    cr_assert(eq(int, getsockopt(fd, level, name, &value, &size), 0));
+    return value != 0;
+}
+
+static void expect_set_up(const struct weir_writer *writer)
+{
+    int fd = weir_fileno(writer);
+    cr_assert(has_option(fd, IPPROTO_TCP, TCP_NODELAY));
+    cr_assert(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+}
+
+static void look_at_own_socket(struct weir_reader *reader, struct weir_writer *writer, void *seen)
+{
+    (void)reader;
+    expect_set_up(writer);
+    cr_assert(has_option(weir_fileno(writer), SOL_SOCKET, SO_KEEPALIVE));
+    *(bool *)seen = true;
+}
+
+/* Nothing waits for more to send, and no child process inherits a connection. */
+TaskTest(connect, sockets_are_set_up_on_either_side)
+{
+    bool seen = false;
+    struct weir_server *server;
+    struct weir_slice all;
+    struct weir_reader *reader;
+    struct weir_writer *writer;
+    struct weir_server_options options = { .keep_alive = true };
+    expect_result(weir_start_server(look_at_own_socket, &seen, "127.0.0.1", 0, &options, &server),
+                  0);
+    expect_result(
+        weir_open_connection("127.0.0.1", weir_server_port(server), NULL, &reader, &writer), 0);
+    expect_set_up(writer);
+    expect_result(weir_read(reader, 1, &all), 0);
+    expect_result(weir_wait_closed(writer), 0);
+    cr_assert(seen);
+    expect_result(weir_server_shutdown(server, WEIR_SECOND), 0);
+    return 0;
+}

@@ -1,6 +1,8 @@
 /* The stacks of tasks: taken, given back, and trimmed after a peak. */
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/limits.h"
 #include "base/macros.h"
@@ -108,5 +110,26 @@ Test(stack, trimmed_ones_have_no_pages)
     }
     cr_assert(eq(int, resident, LIMIT_SPARE));
     cr_assert(lt(int, mapped, PEAK), "slabs without any pages are unmapped");
+    stacks_close(&stacks);
+}
+
+/* In a process of its own: how it ends depends on the sanitizer, but not that it does. */
+Test(stack, has_a_guard_below_it)
+{
+    struct stacks stacks;
+    stacks_open(&stacks, LIMIT_STACK_MIN);
+    take_all(&stacks);
+    for (int i = 0; i < PEAK; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            ((volatile char *)taken[i]->bottom)[-1] = 0;
+            _exit(0);
+        }
+        cr_assert(eq(int, waitpid(child, &status, 0), child));
+        bool went_on = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        cr_assert(not(went_on), "stack %d has none", i);
+    }
+    give_all_back(&stacks);
     stacks_close(&stacks);
 }
