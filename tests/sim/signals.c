@@ -8,6 +8,7 @@ enum { SIGNALS = 3, WAITERS = 2 };
 
 static unsigned got[WAITERS];
 static bool gave_up;
+static int only; /* this one comes; 0: either */
 
 /* A wait may fail for want of memory or of an fd; then nobody catches the signal any more. */
 static int wait_for_signals(void *argument)
@@ -19,7 +20,7 @@ static int wait_for_signals(void *argument)
             gave_up = true;
             return excuse(NULL, rc, "wait_signal");
         }
-        weir_sim_check(rc == SIGTERM || rc == SIGUSR1);
+        weir_sim_check(only != 0 ? rc == only : rc == SIGTERM || rc == SIGUSR1);
         ++*count;
     }
     return 0;
@@ -33,7 +34,8 @@ static int send_signals(void *unused)
         int rc = nap(20, "when a signal comes");
         if (rc < 0)
             return rc;
-        rc = weir_sim_signal(weir_sim_choose(2, "which signal") == 0 ? SIGTERM : SIGUSR1);
+        int either = weir_sim_choose(2, "which signal") == 0 ? SIGTERM : SIGUSR1;
+        rc = weir_sim_signal(only != 0 ? only : either);
         weir_sim_check(rc == 0 || rc == -ESRCH);
     }
     return 0;
@@ -55,6 +57,8 @@ static int signals(void *unused)
 int scenario_signals(void *unused)
 {
     (void)unused;
+    static const int which[] = { 0, SIGTERM, SIGUSR1 };
+    only = which[weir_sim_choose(3, "which signals")];
     gave_up = false;
     got[0] = got[1] = 0;
     scene_begin(talk_client);
