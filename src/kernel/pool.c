@@ -156,8 +156,9 @@ static void publish(struct buffers *buffers)
     __atomic_store_n(&buffers->shared->tail, (uint16_t)buffers->tail, __ATOMIC_RELEASE);
 }
 
-/* As many of the starved as there are buffers, for more would only starve again. */
-static void feed(struct buffers *buffers)
+/* As many of the starved as there are buffers, for more would only starve again. But they may have
+ * nothing to receive, and leave the buffers to those behind them: true if there are any. */
+static bool feed(struct buffers *buffers)
 {
     unsigned portions = buffers->published;
     struct list_node *node;
@@ -165,14 +166,17 @@ static void feed(struct buffers *buffers)
         struct pool_waiter *waiter = container_of(node, struct pool_waiter, node);
         waiter->retry(waiter);
     }
+    return buffers->published > 0 && !list_is_empty(&buffers->starved);
 }
 
-void pool_publish(struct pool *pool)
+bool pool_publish(struct pool *pool)
 {
+    bool more = false;
     publish(&pool->small);
     publish(&pool->large);
     if (unlikely(!list_is_empty(&pool->small.starved)))
-        feed(&pool->small);
+        more |= feed(&pool->small);
     if (unlikely(!list_is_empty(&pool->large.starved)))
-        feed(&pool->large);
+        more |= feed(&pool->large);
+    return more;
 }

@@ -93,8 +93,8 @@ static void run_deferred(struct weir_loop *loop)
 
 static int turn(struct weir_loop *loop)
 {
-    pool_publish(&loop->pool);
-    int rc = ring_turn(&loop->ring, patience(loop));
+    bool some_starve = pool_publish(&loop->pool);
+    int rc = ring_turn(&loop->ring, some_starve ? 0 : patience(loop));
     if (unlikely(rc < 0))
         return rc;
     loop->now = 0;

@@ -53,7 +53,7 @@ static int talk_by(int fd, struct talk *talk)
     office.fd = -1;
     if (rc < 0)
         return excuse(NULL, rc, "open_socket");
-    talk->up.begun = talk->down.begun = true;
+    talk_begin(talk);
     check_owned(fd, &end);
     int size = snprintf(greeting, sizeof greeting, "talk %u\n", talk->id);
     rc = end_put(&end, greeting, (size_t)size);

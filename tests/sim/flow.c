@@ -55,7 +55,8 @@ int excuse(const struct flow *flow, ssize_t error, const char *what)
     if (error >= 0)
         return (int)error;
     static const int never[] = { EBADF, EINVAL, EBUSY, EPERM, EFAULT, ENOTSOCK, EOPNOTSUPP };
-    bool legal = weir_sim_faults() > 0 || (flow != NULL && flow->disturbed);
+    bool slow = flow != NULL && flow->patient_until != 0 && weir_sim_now() > flow->patient_until;
+    bool legal = weir_sim_faults() > 0 || slow || (flow != NULL && flow->disturbed);
     for (size_t i = 0; i < sizeof never / sizeof *never; i++)
         legal = legal && error != -never[i];
     if (!legal)

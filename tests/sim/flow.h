@@ -12,6 +12,7 @@
 enum {
     LONGEST = 8 * 1024, /* bytes written, or asked for, at once */
     SEALS = 128,        /* that records of TLS are longer than what they hold, of a few */
+    TLS_PATIENCE = 2,   /* s that a peer has to receive the last bytes over TLS, and to close */
 };
 
 /* One direction. Its counts are what is checked, as long as the world lasts. */
@@ -24,6 +25,7 @@ struct flow {
     bool disturbed; /* the scenario broke in: errors are its own doing, and bytes may be missing */
     bool unwatched; /* nobody waited for the close: a failure of the writer's may have got lost */
     int write_error, read_error; /* the stream's failure, as each side was told of it */
+    int64_t patient_until;       /* later, TLS may have given up a slow network; 0: it is plain */
 };
 
 /* One side of a connection. It lies on its task's stack. */

@@ -51,6 +51,10 @@ weir_task_fn scenario_framing;
 weir_task_fn scenario_groups, scenario_events, scenario_drains, scenario_leaving;
 /* recalls.c */
 weir_task_fn scenario_recalls;
+/* tls_named.c */
+weir_task_fn scenario_tls_named;
+/* promptness.c */
+weir_task_fn scenario_prompt, scenario_crowded, scenario_in_line;
 /* restless.c */
 weir_task_fn scenario_restless;
 /* endings.c */

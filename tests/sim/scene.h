@@ -23,6 +23,7 @@ struct scene {
     size_t most;    /* bytes a client writes, at most */
     bool strangers; /* there are peers that do not greet as they should */
     bool both;      /* the server has an address of each family */
+    bool tls;       /* what it serves */
     bool over;      /* the server is closing: nobody need be served */
     struct weir_server *server;
     weir_task_fn *client; /* an ordinary one; its argument is a talk */
@@ -36,8 +37,9 @@ extern struct scene scene;
 void scene_begin(weir_task_fn *client);
 void scene_leave(void);
 
-/* A talk that nobody has had. */
+/* A talk that nobody has had; and it begins. */
 struct talk *scene_talk(void);
+void talk_begin(struct talk *talk);
 
 /* The server, at an address of chance's choosing. Negative, after a fault: there is none, and the
  * scenario ends at once, in order. */

@@ -24,7 +24,7 @@ static ssize_t greet(int fd, struct talk *talk)
 {
     char text[16];
     int size = snprintf(text, sizeof text, "talk %u\n", talk->id);
-    talk->up.begun = talk->down.begun = true;
+    talk_begin(talk);
     return weir_sim_send(fd, text, (size_t)size);
 }
 

@@ -31,6 +31,14 @@ static int open_connection(const struct talk *talk, const struct weir_connect_op
     return rc;
 }
 
+void talk_begin(struct talk *talk)
+{
+    talk->up.begun = talk->down.begun = true;
+    if (scene.tls)
+        talk->up.patient_until = talk->down.patient_until =
+            weir_sim_now() + TLS_PATIENCE * WEIR_SECOND;
+}
+
 int talk_connect(struct talk *talk, struct end *end, const struct weir_connect_options *options)
 {
     memset(end, 0, offsetof(struct end, scratch));
@@ -39,7 +47,7 @@ int talk_connect(struct talk *talk, struct end *end, const struct weir_connect_o
     int rc = open_connection(talk, options, end);
     if (rc < 0)
         return rc;
-    talk->up.begun = talk->down.begun = true;
+    talk_begin(talk);
     char greeting[16];
     int size = snprintf(greeting, sizeof greeting, "talk %u\n", talk->id);
     rc = end_put(end, greeting, (size_t)size);

@@ -15,6 +15,7 @@ int tls_open_contexts(void)
                                                     .key_file = "tests/sim/certs/server.key" };
     static const struct weir_tls_options client = { .ca_file = "tests/sim/certs/ca.pem" };
     server_tls = client_tls = NULL;
+    scene.tls = true;
     int rc = weir_tls_server(&server, &server_tls);
     if (rc == 0)
         rc = weir_tls_client(&client, &client_tls);
@@ -181,7 +182,7 @@ static int upgrading_client(void *argument)
     int rc = weir_open_connection(scene.host, scene.port, NULL, &end.reader, &end.writer);
     if (rc < 0)
         return excuse(&talk->up, rc, "connect");
-    talk->up.begun = talk->down.begun = true;
+    talk_begin(talk);
     rc = ask_to_upgrade(&end);
     if (rc == 0)
         rc = weir_start_tls(end.writer, client_tls, &names);
