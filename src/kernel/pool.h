@@ -70,8 +70,8 @@ struct weir_segment *buffers_filled(struct buffers *buffers, unsigned flags, siz
 /* A receive got ENOBUFS: `waiter` is called when there are buffers again. */
 void buffers_starve(struct buffers *buffers, struct pool_waiter *waiter);
 
-/* Publishes what has come back, and calls the starved. Once a turn, before the ring's, which must not
- * wait if it returns true: some starve still, and there are buffers. */
+/* Publishes what has come back, and calls the starved. Once a turn, before the ring's, which must
+ * not wait if this returns true: some starve still, and there are buffers. */
 bool pool_publish(struct pool *pool);
 
 #endif
