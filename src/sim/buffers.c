@@ -71,18 +71,20 @@ static struct io_uring_buf *buffer_at(const struct group *group, uint16_t index)
     return &group->shared->bufs[index & (group->entries - 1)];
 }
 
-static void poison(const struct io_uring_buf *buffer)
-{
-    char *memory = (char *)(uintptr_t)buffer->addr;
-    memset(memory, GARBAGE, buffer->len < GARBAGE_MOST ? buffer->len : GARBAGE_MOST);
-    if (__asan_poison_memory_region != NULL)
-        __asan_poison_memory_region(memory, buffer->len);
-}
-
 static void unpoison(const struct io_uring_buf *buffer)
 {
     if (__asan_unpoison_memory_region != NULL)
         __asan_unpoison_memory_region((void *)(uintptr_t)buffer->addr, buffer->len);
+}
+
+/* It may be poisoned already: a receive that began before it was looked at, has left it so. */
+static void poison(const struct io_uring_buf *buffer)
+{
+    char *memory = (char *)(uintptr_t)buffer->addr;
+    unpoison(buffer);
+    memset(memory, GARBAGE, buffer->len < GARBAGE_MOST ? buffer->len : GARBAGE_MOST);
+    if (__asan_poison_memory_region != NULL)
+        __asan_poison_memory_region(memory, buffer->len);
 }
 
 void groups_look(struct sim_ring *ring)
