@@ -85,6 +85,11 @@ int64_t weir_sim_now(void); /* virtual ns since the world began */
  * no memory, no fd. While it is 0, everything must succeed. */
 uint64_t weir_sim_faults(void);
 
+/* How many of them may keep somebody waiting for long: a peer that stalls, a connect that hangs, a
+ * changed byte. While it is 0, who waits for ever does so by a bug, or because another has given up
+ * after one of the other faults. */
+uint64_t weir_sim_stalls(void);
+
 /* The process gets this signal, as from kill(2): for weir_wait_signal(). -ESRCH: nobody catches it,
  * which would end the process. */
 int weir_sim_signal(int signal);

@@ -405,15 +405,15 @@ struct weir_server_options {
 };
 
 /* Waits (names are resolved). Host NULL or "" with no `hosts`: every address of every family.
- * Port 0: the kernel chooses one for each address, the same in every thread of weir_run().
- * -EADDRINUSE, -EADDRNOTAVAIL if no address is of this machine, -EACCES, -EINVAL,
- * WEIR_UNRESOLVED. */
+ * Port 0: the kernel chooses one for each address, in weir_run()'s threads the same for the n-th
+ * such server of each. -EADDRINUSE, -EADDRNOTAVAIL if no address is of this machine, -EACCES,
+ * -EINVAL, WEIR_UNRESOLVED. */
 int weir_start_server(weir_client_connected_fn *client_connected, void *argument, const char *host,
                       uint16_t port, const struct weir_server_options *options,
                       struct weir_server **ret_server);
 
-/* A stale socket file is replaced; one where somebody still listens, or another kind of file, is
- * -EADDRINUSE. The file goes when the server closes, if it is still ours. '@name' is abstract. */
+/* '@name' is abstract. A stale socket file is replaced; one where somebody listens, or another kind
+ * of file, is -EADDRINUSE; weir_run()'s threads share one. It goes with the last, if still ours. */
 int weir_start_unix_server(weir_client_connected_fn *client_connected, void *argument,
                            const char *path, const struct weir_server_options *options,
                            struct weir_server **ret_server);

@@ -739,7 +739,7 @@ TaskTest(unix_socket, full_backlog_of_a_listener_that_goes)
 enum { THREADS = 2, VISITS = 40 };
 
 static struct {
-    atomic_int next, ready, done, failed;
+    atomic_int next, ready, left, done, failed;
 } threads;
 
 static bool meet(atomic_int *counter)
@@ -754,12 +754,12 @@ static bool meet(atomic_int *counter)
 }
 
 /* No assertion may be made here, on a thread of the library's. */
-static int visit(void)
+static int visit(const char *address)
 {
     struct weir_reader *reader;
     struct weir_writer *writer;
     struct weir_slice got;
-    int rc = weir_open_unix_connection(path, NULL, &reader, &writer);
+    int rc = weir_open_unix_connection(address, NULL, &reader, &writer);
     if (rc < 0)
         return rc;
     weir_write(writer, "hello", 5);
@@ -780,7 +780,7 @@ static int serve_in_thread(void *unused)
     if (!meet(&threads.ready))
         return -ETIME;
     for (int i = 0; index == 0 && i < VISITS; i++)
-        if (visit() != 0)
+        if (visit(path) != 0)
             atomic_fetch_add(&threads.failed, 1);
     if (!meet(&threads.done))
         return -ETIME;
@@ -795,4 +795,74 @@ Test(unix_socket, threads_share_a_path)
     cr_assert(eq(int, threads.ready, THREADS));
     cr_assert(eq(int, threads.failed, 0));
     cr_assert(not(exists(path)));
+}
+
+/* The first thread leaves early, and the other is found at the path none the less. */
+static int leave_in_turn(void *unused)
+{
+    struct weir_server *server, *second;
+    int index = atomic_fetch_add(&threads.next, 1);
+    int rc = start(path, &server);
+    if (rc < 0)
+        return rc;
+    if (start(path, &second) != -EADDRINUSE) /* once a thread */
+        atomic_fetch_add(&threads.failed, 1);
+    if (!meet(&threads.ready))
+        return -ETIME;
+    if (index == 0) {
+        weir_server_close(server);
+        rc = weir_server_wait_closed(server);
+    }
+    if (!meet(&threads.left))
+        return -ETIME;
+    for (int i = 0; index == 1 && i < VISITS; i++)
+        if (visit(path) != 0)
+            atomic_fetch_add(&threads.failed, 1);
+    if (index == 1) {
+        weir_server_close(server);
+        rc = weir_server_wait_closed(server);
+    }
+    if (!meet(&threads.done))
+        return -ETIME;
+    if (visit(path) != -ENOENT)
+        atomic_fetch_add(&threads.failed, 1);
+    return rc;
+}
+
+Test(unix_socket, threads_leave_one_after_the_other)
+{
+    struct weir_run_options options = { .threads = THREADS };
+    expect_result(run_with(&options, leave_in_turn, NULL), 0);
+    cr_assert(eq(int, threads.failed, 0));
+    cr_assert(not(exists(path)));
+}
+
+/* One of the threads has no server: those of the other's end all the same, and may begin again. */
+static int serve_in_one_thread(void *unused)
+{
+    char buffer[64];
+    const char *name = abstract_name(buffer);
+    int index = atomic_fetch_add(&threads.next, 1);
+    for (int times = 0; index == 0 && times < 3; times++) {
+        struct weir_server *server;
+        int rc = start(name, &server);
+        if (rc < 0)
+            return rc;
+        if (visit(name) != 0)
+            atomic_fetch_add(&threads.failed, 1);
+        weir_server_close(server);
+        rc = weir_server_wait_closed(server);
+        if (rc < 0)
+            return rc;
+        if (visit(name) != -ECONNREFUSED)
+            atomic_fetch_add(&threads.failed, 1);
+    }
+    return meet(&threads.done) ? 0 : -ETIME;
+}
+
+Test(unix_socket, threads_without_a_server_hold_nothing)
+{
+    struct weir_run_options options = { .threads = THREADS };
+    expect_result(run_with(&options, serve_in_one_thread, NULL), 0);
+    cr_assert(eq(int, threads.failed, 0));
 }

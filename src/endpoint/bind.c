@@ -75,8 +75,7 @@ static int bind_as_all_do(struct weir_server *server, int fd, struct addrinfo *a
     struct shared *shared = server->loop->shared;
     if (shared == NULL || address_port(address->ai_addr) != 0)
         return sys_bind(fd, address->ai_addr, address->ai_addrlen);
-    struct shared_listener *common =
-        shared_lock(shared, server->loop->servers, server->listener_count);
+    struct shared_port *common = shared_lock(shared, server->loop->servers, server->listener_count);
     if (common == NULL)
         return -ENOMEM;
     set_port(address->ai_addr, common->port);
@@ -163,7 +162,6 @@ static int listen_on_all(struct weir_server *server, const char *const *hosts, u
             sys_resolve_free(lists[i]);
     }
     free(lists);
-    server->loop->servers++;
     return rc == 0 && server->listener_count == 0 ? -EADDRNOTAVAIL : rc;
 }
 
@@ -182,12 +180,15 @@ PUBLIC int weir_start_server(weir_client_connected_fn *client_connected, void *a
     if (server == NULL)
         return -ENOMEM;
     const char *const one[] = { host != NULL ? host : "", NULL };
+    struct weir_loop *loop = server->loop;
     rc = listen_on_all(server, several ? options->hosts : one, port);
     if (rc < 0) {
         server_free(server);
         return rc;
     }
-    return server_launch(server, ret_server);
+    rc = server_launch(server, ret_server);
+    loop->servers += rc == 0;
+    return rc;
 }
 
 /* ---- Unix sockets ---------------------------------------------------------------------------- */
@@ -225,27 +226,6 @@ static int bind_path(const struct sockaddr_un *address, socklen_t length)
     return rc < 0 ? rc : fd;
 }
 
-/* With several loops, the first binds and the others listen on duplicates. */
-static int bind_path_as_all_do(struct weir_server *server, const struct sockaddr_un *address,
-                               socklen_t length)
-{
-    struct shared *shared = server->loop->shared;
-    if (shared == NULL)
-        return bind_path(address, length);
-    struct shared_listener *common = shared_lock(shared, server->loop->servers, 0);
-    if (common == NULL)
-        return -ENOMEM;
-    int fd = common->fd >= 0 ? sys_duplicate(common->fd) : bind_path(address, length);
-    if (fd >= 0 && common->fd < 0)
-        common->fd = sys_duplicate(fd);
-    if (fd >= 0 && ++common->taken == shared_loops(shared) && common->fd >= 0) {
-        sys_close(common->fd);
-        common->fd = -1;
-    }
-    shared_unlock(shared);
-    return fd;
-}
-
 static int remember_file(struct listener *listener, const char *path)
 {
     struct stat file;
@@ -255,10 +235,41 @@ static int remember_file(struct listener *listener, const char *path)
     listener->path = strdup(path);
     listener->device = file.st_dev;
     listener->inode = file.st_ino;
-    if (listener->path != NULL)
+    return listener->path != NULL ? 0 : -ENOMEM;
+}
+
+static int listen_with(struct weir_server *server, int fd, const struct sockaddr_un *address)
+{
+    int rc = add_listener(server, fd);
+    if (rc < 0) {
+        sys_close(fd);
+        return rc;
+    }
+    struct listener *listener = &server->listeners[0];
+    listener->shared = server->loop->shared != NULL;
+    bool abstract = address->sun_path[0] == '\0';
+    return abstract || server->options.keep_socket_file
+               ? 0
+               : remember_file(listener, address->sun_path);
+}
+
+/* With several loops, the first binds and all listen on duplicates. */
+static int listen_at(struct weir_server *server, const struct sockaddr_un *address,
+                     socklen_t length)
+{
+    struct shared *shared = server->loop->shared;
+    server->member.loop = server->loop;
+    int fd = shared != NULL ? shared_join(shared, &server->member, address, length, bind_path)
+                            : bind_path(address, length);
+    if (fd < 0)
+        return fd;
+    int rc = listen_with(server, fd, address);
+    if (rc == 0)
         return 0;
-    sys_unlink(path);
-    return -ENOMEM;
+    bool alone = shared == NULL || shared_leave(shared, &server->member);
+    if (alone && address->sun_path[0] != '\0')
+        sys_unlink(address->sun_path);
+    return rc;
 }
 
 PUBLIC int weir_start_unix_server(weir_client_connected_fn *client_connected, void *argument,
@@ -275,16 +286,7 @@ PUBLIC int weir_start_unix_server(weir_client_connected_fn *client_connected, vo
     struct weir_server *server = server_new(client_connected, argument, options);
     if (server == NULL)
         return -ENOMEM;
-    int fd = bind_path_as_all_do(server, &address, length);
-    server->loop->servers++;
-    rc = fd < 0 ? fd : add_listener(server, fd);
-    if (rc < 0 && fd >= 0)
-        sys_close(fd);
-    if (rc == 0) {
-        server->listeners[0].shared = server->loop->shared != NULL;
-        if (path[0] != '@' && !server->options.keep_socket_file)
-            rc = remember_file(&server->listeners[0], path);
-    }
+    rc = listen_at(server, &address, length);
     if (rc < 0) {
         server_free(server);
         return rc;

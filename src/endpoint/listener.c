@@ -28,16 +28,18 @@ static bool is_near_cap(const struct weir_server *server)
 
 static void arm(struct listener *listener)
 {
-    struct ring *ring = &listener->server->loop->ring;
+    struct weir_server *server = listener->server;
+    struct ring *ring = &server->loop->ring;
     struct io_uring_sqe *sqe = ring_sqe(ring, &listener->accept);
     if (sqe == NULL) {
         ring_park(ring, &listener->parked);
         return;
     }
+    server_spare_fd(server); /* it may have been lost to another thread */
     sqe->opcode = IORING_OP_ACCEPT;
     sqe->fd = listener->fd;
     sqe->accept_flags = SOCK_CLOEXEC;
-    listener->multishot = !is_near_cap(listener->server);
+    listener->multishot = !is_near_cap(server);
     sqe->ioprio = listener->multishot ? IORING_ACCEPT_MULTISHOT : 0;
     listener->accepting = true;
 }
@@ -49,13 +51,23 @@ static void cancel(struct listener *listener)
         ring_park(ring, &listener->parked);
 }
 
-/* The file is removed only if it is still the one we made. */
+/* The file is removed only if it is still the one we made, and nobody else is behind it. */
 static void remove_file(struct listener *listener)
 {
     struct stat now;
-    if (listener->path != NULL && sys_stat(listener->path, &now) == 0 &&
+    if (listener->path != NULL && !listener->shared && sys_stat(listener->path, &now) == 0 &&
         now.st_dev == listener->device && now.st_ino == listener->inode)
         sys_unlink(listener->path);
+    free(listener->path);
+    listener->path = NULL;
+}
+
+/* The last of those who share a path stays with a socket that is its own. */
+static void leave_others(struct listener *listener)
+{
+    struct weir_server *server = listener->server;
+    if (server->member.path != NULL && shared_leave(server->loop->shared, &server->member))
+        listener->shared = false;
 }
 
 static void finish(struct listener *listener)
@@ -95,7 +107,7 @@ static void tell_first_client(struct listener *listener)
         return;
     sys_close(server->spare_fd);
     sys_accept_and_close(listener->fd);
-    server->spare_fd = sys_spare_fd();
+    server->spare_fd = sys_event_fd();
 }
 
 static void back_off(struct listener *listener)
@@ -192,8 +204,18 @@ void listener_stop(struct listener *listener)
 
 void listener_close(struct listener *listener)
 {
+    leave_others(listener);
     listener_stop(listener);
     remove_file(listener);
     timer_stop(&listener->server->loop->timers, &listener->backoff);
     listener_move(listener);
+}
+
+void listener_free(struct listener *listener)
+{
+    leave_others(listener);
+    remove_file(listener);
+    if (listener->fd >= 0)
+        sys_close(listener->fd);
+    free(listener->name);
 }

@@ -98,16 +98,23 @@ void server_let_in(struct weir_server *server, int fd)
         start_client(server, fd);
 }
 
+/* As many as there is room for: who cannot be served, for want of memory, takes none. */
+static void let_held_in(struct weir_server *server)
+{
+    while (server->serving && server->held_count > 0 &&
+           server->open < server->options.max_connections) {
+        int first = server->held[0];
+        memmove(server->held, server->held + 1, --server->held_count * sizeof first);
+        start_client(server, first);
+    }
+}
+
 static void client_gone(struct stream *stream)
 {
     struct client *client = container_of(stream, struct client, stream);
     struct weir_server *server = client->server;
     server->open--;
-    if (server->serving && server->held_count > 0) {
-        int first = server->held[0];
-        memmove(server->held, server->held + 1, --server->held_count * sizeof first);
-        start_client(server, first);
-    }
+    let_held_in(server);
     for (unsigned i = 0; i < server->listener_count && server->serving; i++) {
         listener_retry(&server->listeners[i]);
         listener_move(&server->listeners[i]);
@@ -138,7 +145,7 @@ struct weir_server *server_new(weir_client_connected_fn *client_connected, void 
     server->loop = loop_this();
     server->client_connected = client_connected;
     server->argument = argument;
-    server->spare_fd = sys_spare_fd();
+    server->spare_fd = -1;
     if (options != NULL)
         server->options = *options;
     if (server->options.tls != NULL)
@@ -156,12 +163,8 @@ struct weir_server *server_new(weir_client_connected_fn *client_connected, void 
 
 void server_free(struct weir_server *server)
 {
-    for (unsigned i = 0; i < server->listener_count; i++) {
-        if (server->listeners[i].fd >= 0)
-            sys_close(server->listeners[i].fd);
-        free(server->listeners[i].name);
-        free(server->listeners[i].path);
-    }
+    for (unsigned i = 0; i < server->listener_count; i++)
+        listener_free(&server->listeners[i]);
     if (server->spare_fd >= 0)
         sys_close(server->spare_fd);
     list_remove(&server->lingering.node);
@@ -227,12 +230,19 @@ static int wait_until_gone(struct weir_server *server, int64_t deadline)
     return wait_until(&wait, deadline);
 }
 
-/* All listeners listen, or none does. */
+int server_spare_fd(struct weir_server *server)
+{
+    if (server->spare_fd < 0)
+        server->spare_fd = sys_event_fd();
+    return server->spare_fd;
+}
+
+/* All listeners listen, or none does. Without a spare fd there is none for a client either. */
 static int start_listening(struct weir_server *server)
 {
-    int rc = 0;
+    int rc = server_spare_fd(server);
     unsigned done = 0;
-    for (; rc == 0 && done < server->listener_count; done++) {
+    for (; rc >= 0 && done < server->listener_count; done++) {
         rc = sys_listen(server->listeners[done].fd, server->options.backlog);
         if (rc == 0 && server->listeners[done].port == 0)
             rc = listener_look_up_name(&server->listeners[done]);

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 #include <weir.h>
 
+#include "endpoint/shared.h"
 #include "stream/stream.h"
 #include "task/loop.h"
 
@@ -17,7 +18,7 @@ struct listener {
     struct cancel cancel;
     bool accepting; /* one is in flight */
     bool multishot; /* and it is of that kind */
-    bool shared;    /* others listen on the same socket */
+    bool shared;    /* others may listen on the same socket */
     struct ring_waiter parked;
     struct timer backoff; /* while no fd can be had */
     int64_t delay;        /* of the next one, ns */
@@ -42,9 +43,10 @@ struct weir_server {
     struct list forever; /* wait: serve_forever */
     struct list closers; /* wait: for all to be gone */
     struct task_owned owned;
-    struct lingering lingering; /* the loop goes on until it is gone */
-    int spare_fd;               /* given up to tell a client when no other fd can be had */
-    unsigned inside;            /* tasks inside a waiting function */
+    struct lingering lingering;  /* the loop goes on until it is gone */
+    struct shared_member member; /* of those at the Unix socket's path */
+    int spare_fd;                /* of nothing: given up to tell a client that there is none */
+    unsigned inside;             /* tasks inside a waiting function */
     bool serving, closed, released;
 };
 
@@ -60,6 +62,7 @@ void server_listener_closed(struct weir_server *server);
 struct weir_server *server_new(weir_client_connected_fn *client_connected, void *argument,
                                const struct weir_server_options *options);
 void server_free(struct weir_server *server);
+int server_spare_fd(struct weir_server *server); /* has it again, if it can */
 struct secure_options server_secure_options(const struct weir_server_options *options);
 
 /* Begins to serve, unless told not to, and hands it to the current task. -errno: it is freed. */
@@ -72,5 +75,6 @@ void listener_move(struct listener *listener);
 void listener_retry(struct listener *listener); /* an fd has become free */
 void listener_stop(struct listener *listener);  /* lets nobody in from now on */
 void listener_close(struct listener *listener); /* the server has closed */
+void listener_free(struct listener *listener);  /* one that does not accept */
 
 #endif

@@ -224,11 +224,6 @@ int sys_duplicate(int fd)
     return check(fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
-int sys_spare_fd(void)
-{
-    return check(open("/dev/null", O_RDONLY | O_CLOEXEC));
-}
-
 int sys_event_fd(void)
 {
     return check(eventfd(0, EFD_CLOEXEC));

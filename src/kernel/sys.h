@@ -48,7 +48,6 @@ ssize_t sys_send(int fd, const void *data, size_t size, int flags); /* does not 
 int sys_shutdown(int fd, int how);
 int sys_close(int fd);
 int sys_duplicate(int fd);
-int sys_spare_fd(void); /* one that stands for nothing, to be closed when a number is needed */
 int sys_event_fd(void);
 void sys_event_signal(int event_fd); /* async-signal-safe */
 

@@ -201,3 +201,9 @@ uint64_t choice_visible_faults(void)
 {
     return visible;
 }
+
+uint64_t choice_stalls(void)
+{
+    const uint64_t *faults = record->faults;
+    return faults[FAULT_STALL] + faults[FAULT_CONNECT_HANGS] + faults[FAULT_CORRUPT];
+}

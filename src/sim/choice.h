@@ -92,6 +92,7 @@ void choice_calm(void);        /* nothing fails from now on */
 void choice_corrupt(bool may); /* FAULT_CORRUPT, which never happens else */
 bool choice_is_calm(void);
 uint64_t choice_visible_faults(void);
+uint64_t choice_stalls(void); /* those of them that may keep somebody waiting */
 
 /* Mixes into the hash: for what should be the same in equal runs. */
 void choice_mix(uint64_t value);

@@ -115,7 +115,7 @@ unsigned fd_limit(void)
 
 void fds_tell(void)
 {
-    static const char *const kinds[] = { "a socket", "an eventfd", "a ring", "a spare one" };
+    static const char *const kinds[] = { "a socket", "an eventfd", "a ring" };
     for (unsigned fd = FIRST; fd < limit; fd++) {
         if (table[fd] != NULL)
             fprintf(stderr, "  fd %u is %s, the %lluth file\n", fd, kinds[table[fd]->kind],
@@ -187,18 +187,4 @@ void event_file_signal(struct file *file)
 uint64_t event_file_signals(const struct file *file)
 {
     return container_of(file, const struct event_file, file)->signals;
-}
-
-static void free_null_file(struct file *file)
-{
-    free(file);
-}
-
-struct file *null_file_new(void)
-{
-    struct file *file = calloc(1, sizeof *file);
-    if (file == NULL)
-        abort();
-    *file = (struct file){ .kind = FILE_NULL, .references = 1, .free = free_null_file };
-    return file;
 }

@@ -9,7 +9,7 @@
 
 #include "base/list.h"
 
-enum file_kind { FILE_SOCKET, FILE_EVENT, FILE_RING, FILE_NULL };
+enum file_kind { FILE_SOCKET, FILE_EVENT, FILE_RING };
 
 struct file {
     enum file_kind kind;
@@ -50,10 +50,9 @@ void file_watch(struct file *file, struct watcher *watcher);
 void file_unwatch(struct watcher *watcher);
 void file_changed(struct file *file); /* tells all who watch */
 
-/* An eventfd, and a file that stands for nothing. */
+/* An eventfd. */
 struct file *event_file_new(void); /* NULL without memory */
 void event_file_signal(struct file *file);
 uint64_t event_file_signals(const struct file *file); /* how many since it was made */
-struct file *null_file_new(void);
 
 #endif

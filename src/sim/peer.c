@@ -31,6 +31,11 @@ PUBLIC uint64_t weir_sim_faults(void)
     return choice_visible_faults();
 }
 
+PUBLIC uint64_t weir_sim_stalls(void)
+{
+    return choice_stalls();
+}
+
 PUBLIC void weir_sim_calm(void)
 {
     world_expect("weir_sim_calm()");

@@ -285,11 +285,6 @@ static int install(struct file *file)
     return fd;
 }
 
-int sys_spare_fd(void)
-{
-    return install(null_file_new());
-}
-
 int sys_event_fd(void)
 {
     return thread_this() != NULL ? install(event_file_new()) : -ENOSYS;

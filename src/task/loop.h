@@ -51,7 +51,7 @@ struct weir_loop {
     struct weir_task *current;
     struct mailbox *mailbox; /* made when first needed */
     struct shared *shared;   /* with the other loops of this weir_run(), or NULL */
-    unsigned servers;        /* started on this loop so far */
+    unsigned servers;        /* of TCP, started on this loop so far */
     uint8_t *owned_fds;      /* a bit for each: socket.c's */
     size_t owned_fds_size;
     int64_t now; /* 0: not looked at in this turn */

@@ -11,8 +11,8 @@ static int spare_count;
 static void take_all_fds(void)
 {
     spare_count = 0;
-    int fd = sys_spare_fd();
-    for (; fd >= 0 && spare_count < MOST - 1; fd = sys_spare_fd())
+    int fd = sys_event_fd();
+    for (; fd >= 0 && spare_count < MOST - 1; fd = sys_event_fd())
         spares[spare_count++] = fd;
     say("one more: %s", verdict(fd));
     keep(fd);

@@ -26,7 +26,6 @@ static void check(void)
     }
     int family = -1;
     say("eventfd: %s", outcome(sys_socket_check(keep(sys_event_fd()), &family)));
-    say("spare: %s", outcome(sys_socket_check(keep(sys_spare_fd()), &family)));
     say("bad fd: %s", outcome(sys_socket_check(999, &family)));
     say("negative: %s", outcome(sys_socket_check(-1, &family)));
 }
@@ -177,7 +176,7 @@ static void shutdown_after_the_peers_end(void)
 
 static void numbers(void)
 {
-    int first = sys_socket(AF_INET, 0), second = sys_event_fd(), third = sys_spare_fd();
+    int first = sys_socket(AF_INET, 0), second = sys_event_fd(), third = sys_event_fd();
     say("they rise: %s", first < second && second < third ? "yes" : "no");
     sys_close(second);
     int again = sys_socket(AF_UNIX, 0);

@@ -210,7 +210,7 @@ static int fill_house(void *unused)
     (void)unused;
     for (unsigned count = 2 + weir_sim_choose(16, "how many guests"); count > 0; count--)
         excuse(NULL, weir_group_start(&group, guest, scene_talk()), "group_start");
-    excuse(NULL, weir_group_start(&group, close_and_shut_down, NULL), "group_start");
+    scene_start(&group, close_and_shut_down, NULL);
     return weir_group_wait(&group);
 }
 

@@ -13,7 +13,8 @@ weir_task_fn scenario_broadcast;
 /* names.c */
 weir_task_fn scenario_eyeballs, scenario_slow_names;
 /* servers.c */
-weir_task_fn scenario_shutdown, scenario_many, scenario_crowd, scenario_fds, scenario_parked;
+weir_task_fn scenario_shutdown, scenario_many, scenario_crowd, scenario_fds, scenario_shown_out,
+    scenario_parked;
 /* interrupts.c */
 weir_task_fn scenario_interrupts, scenario_timeouts, scenario_storm;
 /* threads.c */

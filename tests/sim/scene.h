@@ -52,6 +52,9 @@ int scene_serve_everywhere(void);
  * minutes; without any they must end by themselves. */
 void scene_clients(unsigned count);
 
+/* Starts a task on which others wait: again, if it fails at first. */
+int scene_start(struct weir_group *group, weir_task_fn *run, void *argument);
+
 /* The same for any task: its result, or -ECANCELED. */
 int scene_patiently(weir_task_fn *run, void *argument);
 

@@ -10,9 +10,10 @@ static struct {
     unsigned count, arrived; /* loops */
     unsigned met[STAGES];
     bool lacking; /* one has no server */
+    bool keeps;   /* the file of the socket */
     struct member {
         struct weir_server *server;
-        bool closed;           /* for some time */
+        bool closing, closed;  /* now; for some time */
         unsigned called, last; /* with so many clients it closes */
     } members[LOOPS];
 } team;
@@ -44,10 +45,19 @@ static void greet(struct weir_reader *reader, struct weir_writer *writer, void *
 
 static void close_one(struct member *member)
 {
-    scene.over = true;
+    scene.over = member->closing = true;
     weir_server_close(member->server);
     if (weir_yield() == 0) /* whom it had let in has been seen by now */
         member->closed = true;
+}
+
+/* Somebody does, and has all the time. */
+static bool somebody_serves(void)
+{
+    bool open = false;
+    for (unsigned i = 0; i < team.count; i++)
+        open |= !team.members[i].closing;
+    return open && !team.lacking;
 }
 
 /* Its line comes back, or the servers have gone meanwhile. */
@@ -60,6 +70,8 @@ static int call(void *argument)
     if (nap(20, "when a client comes") < 0)
         return 0;
     int rc = weir_open_unix_connection(scene.path, NULL, &reader, &writer);
+    if (rc < 0 && rc != -ECANCELED && somebody_serves())
+        excuse(NULL, rc, "connect");
     if (rc < 0)
         return 0;
     if (++member->called == member->last)
@@ -96,6 +108,8 @@ static void call_nobody(void)
     if (rc == 0 && !team.lacking)
         weir_sim_fail("somebody still listens");
     weir_sim_check(rc == 0 || rc == -ECONNREFUSED || rc == -ENOENT || weir_sim_faults() > 0);
+    if (!team.keeps && scene.path[0] != '@')
+        weir_sim_check(rc == -ENOENT || weir_sim_faults() > 0);
 }
 
 static unsigned arrive(unsigned count)
@@ -105,6 +119,7 @@ static unsigned arrive(unsigned count)
         scene_begin(NULL);
         scene.path = weir_sim_choose(2, "abstract") == 1 ? "@weir-sim" : "/tmp/weir-sim.sock";
         team.count = count;
+        team.keeps = weir_sim_choose(2, "whether the file stays") == 1;
     }
     return team.arrived++;
 }
@@ -113,7 +128,7 @@ int scenario_shared(void *argument)
 {
     unsigned index = arrive(*(const unsigned *)argument);
     struct member *member = &team.members[index];
-    struct weir_server_options options = { .keep_socket_file = true,
+    struct weir_server_options options = { .keep_socket_file = team.keeps,
                                            .max_connections = weir_sim_choose(3, "how many") };
     member->last = weir_sim_choose(8, "with how many clients it closes");
     int rc =

@@ -47,8 +47,8 @@ static int signals(void *unused)
     struct weir_group group = { 0 };
     (void)unused;
     for (unsigned i = 0; i < WAITERS; i++)
-        excuse(NULL, weir_group_start(&group, wait_for_signals, &got[i]), "group_start");
-    int rc = excuse(NULL, weir_group_start(&group, send_signals, NULL), "group_start");
+        scene_start(&group, wait_for_signals, &got[i]);
+    int rc = scene_start(&group, send_signals, NULL);
     if (rc < 0)
         weir_group_cancel(&group);
     return weir_group_wait(&group);
