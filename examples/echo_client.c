@@ -22,8 +22,11 @@ static int echo_client(void *argument)
     weir_drain(writer);
 
     struct weir_slice reply;
-    if (weir_readline(reader, &reply) > 0)
+    ssize_t n = weir_readline(reader, &reply);
+    if (n > 0)
         printf("Received: %.*s", (int)reply.size, reply.data);
+    else if (n == 0)
+        printf("The server has closed without an answer\n");
 
     weir_close(writer);
     return weir_wait_closed(writer); /* the first thing that went wrong, if anything did */

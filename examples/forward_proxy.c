@@ -42,8 +42,12 @@ static int serve(void *argument)
 
 int main(int argc, char **argv)
 {
-    int rc = argc == 4 ? weir_run(serve, argv, NULL) : -1;
+    if (argc != 4) {
+        fprintf(stderr, "usage: forward_proxy LISTEN_PORT HOST PORT\n");
+        return 2;
+    }
+    int rc = weir_run(serve, argv, NULL);
     if (rc < 0)
-        fprintf(stderr, "forward_proxy: %s\n", argc == 4 ? weir_strerror(rc) : "needs 3 arguments");
+        fprintf(stderr, "forward_proxy: %s\n", weir_strerror(rc));
     return rc < 0;
 }

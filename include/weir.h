@@ -52,7 +52,7 @@ enum {
     WEIR_TLS_ALERT = -4104,       /* the peer refused, by a fatal alert */
     WEIR_TLS_PLAINTEXT = -4105,   /* the peer does not speak TLS */
     WEIR_TLS_UNTRUSTED = -4106,   /* no authority that is trusted vouches for the certificate */
-    WEIR_TLS_EXPIRED = -4107,     /* the certificate is not valid now */
+    WEIR_TLS_EXPIRED = -4107,     /* the certificate is not valid now, or no authority is */
     WEIR_TLS_HOSTNAME = -4108,    /* the certificate is for another name */
     WEIR_TLS_CERTIFICATE = -4109, /* it is missing, broken, or not for this purpose */
     WEIR_TLS_TRUNCATED = -4110, /* the connection ended without close_notify: data may be missing */

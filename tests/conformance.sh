@@ -81,5 +81,9 @@ while read -r name; do
         failed=$((failed + 1))
     fi
 done <"$scratch/names"
+if [ $((passed + failed)) -eq 0 ]; then
+    echo "not ok - $pattern: no vector has such a name; '$real --list' has them all"
+    failed=1
+fi
 echo "$passed passed, $failed failed, 0 skipped"
-[ $failed -eq 0 ] && [ $passed -gt 0 ]
+[ $failed -eq 0 ]

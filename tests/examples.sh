@@ -1,9 +1,12 @@
 #!/bin/sh
 # Runs the examples against each other and against weir-http, and checks what they print.
-#     tests/examples.sh BUILD_DIR
 set -u
 
-build=${1:?usage: tests/examples.sh BUILD_DIR}
+if [ $# -ne 1 ] || [ "$1" = --help ]; then
+    echo 'Usage: tests/examples.sh BUILD_DIR'
+    [ "${1-}" = --help ] && exit 0 || exit 2
+fi
+build=$1
 tools=$(dirname "$0")/../tools
 bin=$build/bin
 examples=$build/examples

@@ -98,6 +98,18 @@ mistakes() {
     tells 2 'No such file or directory' --seeds 1 --stats /nonexistent/file
     tells 2 'it cannot be written' --seeds 1 --resume /nonexistent/file
     tells 2 '--list tells which there are' --scenario another
+    tells 2 '--seeds goes from one seed to the next' --seed 1 --seeds 3
+}
+
+# A signal to all its processes, as timeout and service managers send it, stops it in order.
+stops() {
+    name="SIGTERM stops it: $*"
+    timeout --signal=TERM 1 "$scratch/kv/fixed" "$@" >"$scratch/out" 2>&1
+    if grep -q '^stopped: ' "$scratch/out" && ! grep -q '^violation' "$scratch/out"; then
+        ok "$name"
+    else
+        not_ok "$name" 'it has not said so, or has told a violation'
+    fi
 }
 
 # The mended server in the real kernel, and a client that is no program of weir's.
@@ -149,6 +161,8 @@ if try 'fix.patch applies' patch -s -d "$scratch/kv" -p3 -i "$root/tests/kv/fix.
     try "$seeds_fixed seeds find nothing in it" timeout "$limit" \
         "$scratch/kv/fixed" --seeds "$seeds_fixed"
     try 'nor do calls that fail' timeout "$limit" "$scratch/kv/fixed" --torture --shallow "$tortured"
+    stops --seeds 10000000
+    stops --check-replay 10000000
 fi
 if try 'mistakes compile' compile -o mistakes mistakes.c "$build/libweir-sim.a" -luring; then
     mistakes

@@ -40,6 +40,7 @@ static void expect_server(const struct weir_tls_options *options, int error)
 #define CA .ca_file = tls_file("ca.pem")
 
 RefusedClient(ca_missing, -ENOENT, .ca_file = tls_file("missing.pem"));
+RefusedClient(ca_expired, WEIR_TLS_EXPIRED, .ca_file = tls_file("expired.pem"));
 RefusedClient(ca_garbage, WEIR_TLS_FILE, .ca_file = tls_file("garbage.pem"));
 RefusedClient(ca_empty, WEIR_TLS_FILE, .ca_file = tls_file("empty.pem"));
 RefusedClient(ca_is_a_key, WEIR_TLS_FILE, .ca_file = tls_file("server-key.pem"));

@@ -1,11 +1,14 @@
 #!/bin/bash
 # Tests weir-echo and weir-http from outside: options, addresses, signals, TLS, and what HTTP
 # allows.
-#     tests/tools.sh BUILD_DIR
 # It is for bash, whose /dev/tcp sends raw bytes.
 set -u
 
-build=${1:?usage: tests/tools.sh BUILD_DIR}
+if [ $# -ne 1 ] || [ "$1" = --help ]; then
+    echo 'Usage: tests/tools.sh BUILD_DIR'
+    [ "${1-}" = --help ] && exit 0 || exit 2
+fi
+build=$1
 [ -x "$build/bin/weir-http" ] || { echo "$build/bin/weir-http is missing: make"; exit 2; }
 tools=$(dirname "$0")/../tools
 scratch=$(mktemp -d)

@@ -39,8 +39,8 @@ static const char *own_error(ssize_t error)
         return "The peer's certificate is of no trusted authority: name its authority as ca_file, "
                "or have the peer send its intermediate certificates";
     case WEIR_TLS_EXPIRED:
-        return "The peer's certificate has expired or is not valid yet: check it, and this "
-               "machine's clock";
+        return "The peer's certificate, or all in an authority file, have expired or are not "
+               "valid yet: check them, and this machine's clock";
     case WEIR_TLS_HOSTNAME:
         return "The peer's certificate is for another name: connect to a name that it has, or set "
                "server_hostname to one";

@@ -133,8 +133,8 @@ static void violated(const char *what)
 void process_begin(struct desk *own, int errors_fd)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    signal(SIGINT, SIG_IGN); /* the parent's matter */
-    signal(SIGTERM, SIG_DFL);
+    signal(SIGINT, SIG_IGN); /* these two are the parent's matter */
+    signal(SIGTERM, SIG_IGN);
     signal(SIGALRM, SIG_DFL);
     signal(SIGXFSZ, SIG_IGN);
     sigprocmask(SIG_SETMASK, &mask_before, NULL);

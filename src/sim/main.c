@@ -10,7 +10,7 @@
 #include "sim/child.h"
 #include "sim/options.h"
 
-enum { EXIT_ARGUMENTS = 2 };
+enum { EXIT_ARGUMENTS = 2, SEEDS = 1000 };
 
 /* ---- What to run ----------------------------------------------------------------------------- */
 
@@ -78,6 +78,10 @@ static bool check(const struct settings *settings)
                              "--torture makes calls fail, and with --calm none does: give one");
     if ((settings->ledger != NULL || settings->resume != NULL) && !seeds)
         return options_wrong(settings, "--ledger and --resume are for campaigns of --seeds");
+    if (settings->seeds != 0 && !seeds)
+        return options_wrong(settings,
+                             "--seeds goes from one seed to the next: it does not go with --seed, "
+                             "--decisions, --check-replay and --torture");
     if (settings->stats != NULL && (one || settings->check_replay != 0))
         return options_wrong(settings, "--stats is for --seeds and --torture");
     return true;
@@ -112,6 +116,8 @@ static int run(struct settings *settings)
         return 0;
     if (!check(settings) || !can_write_stats(settings))
         return EXIT_ARGUMENTS;
+    if (settings->seeds == 0)
+        settings->seeds = SEEDS;
     if (settings->shared_fd >= 0)
         return search_worker(settings);
     if (settings->seed != 0 || settings->decisions != NULL || settings->one_call)
@@ -135,7 +141,6 @@ PUBLIC int weir_sim_main(int argc, char **argv, const struct weir_sim_scenario *
         .argc = argc,
         .argv = argv,
         .first = 1,
-        .seeds = 1000,
         .jobs = cpu_count(),
         .shrink_seconds = 10,
         .hang_seconds = 20,

@@ -111,7 +111,7 @@ void options_help(const char *program)
     printf(
         "\nA violation leaves sim-SCENARIO-SEED.trace and .decisions in the current directory, or "
         "in\n$SIM_TRACE_DIR. A row of the ledger names the build that $SIM_BUILD says. $NO_COLOR "
-        "is\nhonoured. Ctrl-C stops, and tells what was done.\n\n"
+        "is\nhonoured. Ctrl-C or SIGTERM stops, and what was done is told.\n\n"
         "Exit code: 0 all is well; 1 a violation; 2 wrong arguments, or no files or processes;\n"
         "130 stopped.\n");
 }
@@ -167,13 +167,13 @@ struct number {
 };
 
 static const struct number numbers[] = {
-    { OPTION_SEEDS, offsetof(struct settings, seeds), 1, INT64_MAX / 2, "a number of 1 or more" },
-    { OPTION_FIRST, offsetof(struct settings, first), 1, INT64_MAX / 2, "a number of 1 or more" },
-    { OPTION_SEED, offsetof(struct settings, seed), 1, INT64_MAX, "a number of 1 or more" },
+    { OPTION_SEEDS, offsetof(struct settings, seeds), 1, INT64_MAX / 2, "a number, 1 to 2^62-1" },
+    { OPTION_FIRST, offsetof(struct settings, first), 1, INT64_MAX / 2, "a number, 1 to 2^62-1" },
+    { OPTION_SEED, offsetof(struct settings, seed), 1, INT64_MAX, "a number, 1 to 2^63-1" },
     { OPTION_JOBS, offsetof(struct settings, jobs), 1, MOST_JOBS, "a number, 1 to 256" },
     { OPTION_REPLAY, offsetof(struct settings, check_replay), 1, 100000000,
       "a number, 1 to 100000000" },
-    { OPTION_SHALLOW, offsetof(struct settings, shallow), 1, INT64_MAX, "a number of 1 or more" },
+    { OPTION_SHALLOW, offsetof(struct settings, shallow), 1, INT64_MAX, "a number, 1 to 2^63-1" },
     { OPTION_AT, offsetof(struct settings, at), 0, INT64_MAX, "a number; 0: no call fails" },
     { OPTION_SHRINK_SECONDS, offsetof(struct settings, shrink_seconds), 1, 86400,
       "seconds, 1 to 86400" },

@@ -212,6 +212,8 @@ int search_replay(const struct settings *settings)
         else if (crews[i].interrupted)
             rc = EXIT_INTERRUPTED;
     }
+    if (rc == EXIT_INTERRUPTED)
+        printf("stopped: nothing has been compared yet\n");
     if (rc == 0)
         rc = compare(crews);
     if (rc == 0 && !settings->quiet)

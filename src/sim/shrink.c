@@ -35,7 +35,7 @@ static bool is_over(const struct search *search)
 static void tell(struct search *search)
 {
     double now = seconds_now();
-    if (search->settings->quiet || isatty(STDERR_FILENO) != 1 || now - search->told < 0.2)
+    if (search->settings->quiet || !tell_on_terminal(STDERR_FILENO) || now - search->told < 0.2)
         return;
     search->told = now;
     fprintf(stderr, "\rshrinking: %zu decisions, %zu of them not 0, after %zu runs    \r",
@@ -162,7 +162,7 @@ int shrink(const struct settings *settings, const struct unit *unit, const struc
     memcpy(search.best, unit->source.list, count * sizeof *search.best);
     while (!is_over(&search) && one_round(&search))
         continue;
-    if (isatty(STDERR_FILENO) == 1 && !settings->quiet)
+    if (tell_on_terminal(STDERR_FILENO) && !settings->quiet)
         fprintf(stderr, "\r%-79s\r", "");
     free(search.trial);
     *ret_shrunk = (struct shrunk){ search.best, search.count, search.runs, !is_over(&search) };

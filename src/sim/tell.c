@@ -67,6 +67,12 @@ void unit_words(const struct unit *unit, char *text, size_t size)
 
 /* ---- Progress -------------------------------------------------------------------------------- */
 
+bool tell_on_terminal(int fd)
+{
+    const char *kind = getenv("TERM");
+    return isatty(fd) == 1 && kind != NULL && strcmp(kind, "dumb") != 0;
+}
+
 struct campaign campaign_begin(const struct settings *settings, const char *noun, uint64_t count)
 {
     double now = seconds_now();
@@ -75,7 +81,7 @@ struct campaign campaign_begin(const struct settings *settings, const char *noun
                               .count = count,
                               .begun = now,
                               .told = now,
-                              .terminal = isatty(STDERR_FILENO) == 1 };
+                              .terminal = tell_on_terminal(STDERR_FILENO) };
 }
 
 struct totals campaign_totals(const struct campaign *campaign, const struct crew *crew)
@@ -202,7 +208,7 @@ static const char *worth_reading(const char *errors)
 void tell_failure(const char *kind, const char *where, const struct outcome *outcome)
 {
     const char *none = getenv("NO_COLOR");
-    bool colour = isatty(STDOUT_FILENO) == 1 && (none == NULL || *none == '\0');
+    bool colour = tell_on_terminal(STDOUT_FILENO) && (none == NULL || *none == '\0');
     printf("\n%s%s:%s %s\n  %s\n", colour ? "\033[1;31m" : "", kind, colour ? "\033[0m" : "", where,
            outcome->what);
     const char *line = worth_reading(outcome->errors);

@@ -20,6 +20,7 @@ double seconds_now(void);                                       /* real ones, mo
 const char *commas(char text[TEXT], uint64_t number);           /* 12,345 */
 const char *time_words(char text[TEXT], uint64_t microseconds); /* "3 h 12 min" */
 
+bool tell_on_terminal(int fd); /* one that can rewrite a line, and has colours */
 struct campaign campaign_begin(const struct settings *settings, const char *noun, uint64_t count);
 struct totals campaign_totals(const struct campaign *campaign, const struct crew *crew);
 

@@ -42,9 +42,12 @@ static int trust_file(WOLFSSL_CTX *wolf, const char *path)
     if (rc < 0)
         return rc;
     rc = wolfSSL_CTX_load_verify_locations_ex(wolf, path, NULL, WOLFSSL_LOAD_FLAG_NONE);
-    if (rc == ASN_BEFORE_DATE_E || rc == ASN_AFTER_DATE_E)
+    bool dated = rc == ASN_BEFORE_DATE_E || rc == ASN_AFTER_DATE_E;
+    if (dated)
         rc = wolfSSL_CTX_load_verify_locations_ex(wolf, path, NULL, WOLFSSL_LOAD_FLAG_IGNORE_ERR);
-    return rc == WOLFSSL_SUCCESS ? 0 : rc == MEMORY_E ? -ENOMEM : WEIR_TLS_FILE;
+    if (rc == WOLFSSL_SUCCESS)
+        return 0;
+    return rc == MEMORY_E ? -ENOMEM : dated ? WEIR_TLS_EXPIRED : WEIR_TLS_FILE;
 }
 
 static int trust_system(WOLFSSL_CTX *wolf)

@@ -78,7 +78,7 @@ int scenario_crowded(void *unused)
 enum { CLIENTS = 12 };
 
 static unsigned served;
-static bool ordered; /* nothing is late in this world, and there is one door */
+static bool ordered;                   /* nothing is late in this world, and there is one door */
 static const char *doors[CLIENTS + 1]; /* one for each client, or one for all */
 
 /* A client says which it is, in the order in which they have connected. */
