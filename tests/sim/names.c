@@ -161,3 +161,38 @@ int scenario_slow_names(void *unused)
     scene_patiently(look_up_many, NULL);
     return scene_end();
 }
+
+/* ---- Names of our own ------------------------------------------------------------------------ */
+
+/* Of the addresses that one may be bound to, the first is taken by somebody else. */
+static int connect_from_either(void *unused)
+{
+    struct weir_reader *reader;
+    struct weir_writer *writer;
+    struct weir_connect_options options = { .local_host = "own.test", .local_port = 5000 };
+    (void)unused;
+    int rc = weir_open_connection("127.0.0.1", scene.port, &options, &reader, &writer);
+    if (rc < 0)
+        return excuse(NULL, rc, "connect from the second");
+    const char *own = weir_get_extra_info(writer, "sockname");
+    weir_sim_check(weir_sim_faults() > 0 || strcmp(own, "127.0.0.3:5000") == 0);
+    excuse(NULL, weir_wait_closed(writer), "wait_closed");
+    return 0;
+}
+
+int scenario_own_names(void *unused)
+{
+    struct weir_server *other;
+    (void)unused;
+    scene_begin(talk_client);
+    weir_sim_name("own.test", "127.0.0.2 127.0.0.3");
+    if (scene_serve_everywhere() < 0)
+        return 0;
+    int rc = weir_start_server(talk_echo, NULL, "127.0.0.2", 5000, NULL, &other);
+    if (excuse(NULL, rc, "start_server") == 0) {
+        scene_patiently(connect_from_either, NULL);
+        weir_server_close(other);
+        weir_sim_check(weir_server_wait_closed(other) == 0);
+    }
+    return scene_end();
+}

@@ -11,16 +11,19 @@ weir_task_fn scenario_proxy, scenario_turns, scenario_overfed;
 /* relays.c */
 weir_task_fn scenario_broadcast;
 /* names.c */
-weir_task_fn scenario_eyeballs, scenario_slow_names;
+weir_task_fn scenario_eyeballs, scenario_slow_names, scenario_own_names;
 /* servers.c */
-weir_task_fn scenario_shutdown, scenario_many, scenario_crowd, scenario_fds, scenario_shown_out,
-    scenario_parked;
+weir_task_fn scenario_shutdown, scenario_many, scenario_crowd;
+/* fds.c */
+weir_task_fn scenario_fds, scenario_shown_out;
+/* parking.c */
+weir_task_fn scenario_parked, scenario_parked_lightly;
 /* interrupts.c */
 weir_task_fn scenario_interrupts, scenario_timeouts, scenario_storm;
 /* threads.c */
 weir_task_fn scenario_threads;
 /* unix.c */
-weir_task_fn scenario_unix;
+weir_task_fn scenario_unix, scenario_replaced;
 /* strangers.c */
 weir_task_fn scenario_strangers, scenario_unread;
 /* tls.c */

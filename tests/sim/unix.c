@@ -8,7 +8,8 @@
  * it, and nobody else would be let in. */
 static int serve(const struct weir_server_options *options)
 {
-    weir_client_connected_fn *handler = options->max_connections > 0 ? talk_exchange : talk_echo;
+    bool capped = options != NULL && options->max_connections > 0;
+    weir_client_connected_fn *handler = capped ? talk_exchange : talk_echo;
     int rc = -1;
     for (unsigned tries = 0; rc < 0 && tries < 5; tries++) {
         rc = excuse(NULL, weir_start_unix_server(handler, NULL, scene.path, options, &scene.server),
@@ -85,4 +86,35 @@ int scenario_unix(void *unused)
     try_without_server(abstract);
     scene_check();
     return 0;
+}
+
+/* ---- A path that somebody else has taken ----------------------------------------------------- */
+
+static void close_server(struct weir_server *server)
+{
+    weir_server_close(server);
+    weir_sim_check(weir_server_wait_closed(server) == 0);
+}
+
+/* A server that does not listen yet looks like one that is gone: another takes its path, and keeps
+ * it when the first goes. */
+int scenario_replaced(void *unused)
+{
+    static const struct weir_server_options idle = { .no_start_serving = true };
+    struct weir_server *first;
+    (void)unused;
+    scene_begin(talk_client);
+    scene.strangers = true;
+    scene.path = "/tmp/weir-sim.sock";
+    int rc = weir_start_unix_server(talk_echo, NULL, scene.path, &idle, &first);
+    if (excuse(NULL, rc, "start_unix_server") < 0) {
+        scene_leave();
+        return 0;
+    }
+    rc = serve(NULL);
+    close_server(first);
+    if (rc < 0)
+        return 0;
+    scene_clients(1 + weir_sim_choose(3, "how many clients"));
+    return scene_end();
 }
