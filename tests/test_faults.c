@@ -2,6 +2,7 @@
  * middle, peers that never read, signals, too little memory, and a kernel without io_uring. Each
  * test is a process of its own, so that limits and filters die with it. */
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -94,6 +95,44 @@ static int64_t milliseconds(clockid_t clock)
     struct timespec now;
     clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* ---- Urgent bytes ---------------------------------------------------------------------------- */
+
+static int count_threads(void)
+{
+    int count = -2; /* "." and ".." */
+    DIR *threads = opendir("/proc/self/task");
+    cr_assert(not(eq(ptr, threads, NULL)));
+    while (readdir(threads) != NULL)
+        count++;
+    closedir(threads);
+    return count;
+}
+
+/* Each wakes a receive for nothing: after 128 times the kernel would have a worker of its own wait
+ * for that connection, with one of our buffers in its hand. */
+TaskTest(faults, urgent_bytes_take_neither_threads_nor_buffers)
+{
+    enum { URGENT = 4, TIMES = 200 };
+    struct weir_server *server = serve(echo);
+    struct pair urgent[URGENT];
+    int before = count_threads();
+    for (int i = 0; i < URGENT; i++)
+        urgent[i] = client_of(server);
+    for (int times = 0; times < TIMES; times++) {
+        for (int i = 0; i < URGENT; i++)
+            cr_assert(eq(sz, send(urgent[i].peer, "!", 1, MSG_OOB | MSG_NOSIGNAL), 1));
+        settle();
+    }
+    cr_assert(eq(int, count_threads(), before));
+    struct pair late = client_of(server);
+    expect_echo(&late, "served");
+    close(late.peer);
+    for (int i = 0; i < URGENT; i++)
+        close(urgent[i].peer);
+    end(server);
+    return 0;
 }
 
 /* ---- No fds (EMFILE) --------------------------------------------------------------------------*/

@@ -6,7 +6,7 @@
 #include "sim/world.h"
 #include "task/loop.h"
 
-/* Buffers whose completion has not been taken yet. */
+/* Buffers whose completion has not been taken yet, or is still to come. */
 static unsigned on_the_way(const struct sim_ring *ring)
 {
     unsigned count = 0;
@@ -18,6 +18,9 @@ static unsigned on_the_way(const struct sim_ring *ring)
     }
     for (unsigned head = *ring->cq_head; head != *ring->cq_tail; head++)
         count += (ring->cqes[head & (ring->cq_entries - 1)].flags & IORING_CQE_F_BUFFER) != 0;
+    for (struct list_node *node = list_first(&ring->requests); node != NULL;
+         node = list_next(&ring->requests, node))
+        count += container_of(node, struct request, node)->pinned != NULL;
     return count;
 }
 

@@ -15,6 +15,7 @@ const char *const fault_names[FAULTS] = {
     [FAULT_DELAY] = "delayed packets",
     [FAULT_LATE_NOTICE] = "late zero-copy notice",
     [FAULT_SLOW_NAME] = "slow name",
+    [FAULT_WORKER] = "io-wq",
     [FAULT_BUSY] = "EBUSY or EAGAIN of a submit",
     [FAULT_SUBMIT_PART] = "submit takes fewer",
     [FAULT_CLOCK_JUMP] = "clock jump",

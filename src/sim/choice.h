@@ -22,6 +22,7 @@ enum fault {
     FAULT_DELAY,         /* of packets */
     FAULT_LATE_NOTICE,   /* of a zero-copy send */
     FAULT_SLOW_NAME,     /* a name takes its time */
+    FAULT_WORKER,        /* a single operation waits in a worker's blocking call */
     FAULT_BUSY,          /* io_uring_enter: EBUSY, EAGAIN with nothing taken */
     FAULT_VISIBLE,
     FAULT_SUBMIT_PART = FAULT_VISIBLE, /* it takes fewer: chains break */

@@ -10,109 +10,11 @@
 #include "sim/socket.h"
 #include "sim/world.h"
 
-static void *pointer(uint64_t address)
-{
-    return (void *)(uintptr_t)address;
-}
-
 static bool is_unix(const struct request *request)
 {
     int family = 0;
     socket_get_option(request->file, SOL_SOCKET, SO_DOMAIN, &family);
     return family == AF_UNIX;
-}
-
-/* ---- Preparing: what the kernel copies when it takes the SQE --------------------------------- */
-
-static int prepare_sendmsg(struct request *request)
-{
-    const struct msghdr *message = pointer(request->sqe.addr);
-    request->count = message->msg_iovlen;
-    request->vector = calloc(request->count + 1, sizeof *request->vector);
-    if (request->vector == NULL)
-        abort();
-    memcpy(request->vector, message->msg_iov, request->count * sizeof *request->vector);
-    for (size_t i = 0; i < request->count; i++)
-        request->size += request->vector[i].iov_len;
-    return 0;
-}
-
-static int prepare_connect(struct request *request)
-{
-    request->address_length = (socklen_t)request->sqe.off;
-    if (request->address_length > sizeof request->address || request->sqe.len != 0)
-        return -EINVAL;
-    memcpy(&request->address, pointer(request->sqe.addr), request->address_length);
-    return 0;
-}
-
-static int prepare_receive(struct request *request)
-{
-    const struct io_uring_sqe *sqe = &request->sqe;
-    bool multishot = sqe->ioprio & IORING_RECV_MULTISHOT;
-    if (sqe->ioprio & ~(IORING_RECVSEND_POLL_FIRST | IORING_RECV_MULTISHOT) || sqe->off != 0 ||
-        sqe->file_index != 0)
-        return -EINVAL;
-    if (multishot && (!(sqe->flags & IOSQE_BUFFER_SELECT) || sqe->msg_flags & MSG_WAITALL))
-        return -EINVAL;
-    return 0;
-}
-
-int operation_prepare(struct request *request)
-{
-    const struct io_uring_sqe *sqe = &request->sqe;
-    bool sends = sqe->opcode == IORING_OP_SEND || sqe->opcode == IORING_OP_SENDMSG ||
-                 sqe->opcode == IORING_OP_SEND_ZC;
-    if (sends && sqe->ioprio & ~IORING_RECVSEND_POLL_FIRST)
-        return -EINVAL;
-    if (sqe->flags & ~(IOSQE_IO_LINK | IOSQE_IO_HARDLINK | IOSQE_BUFFER_SELECT | IOSQE_ASYNC))
-        return -EINVAL;
-    if (sqe->flags & IOSQE_BUFFER_SELECT && sqe->opcode != IORING_OP_RECV)
-        return -EOPNOTSUPP;
-    switch (sqe->opcode) {
-    case IORING_OP_SENDMSG:
-        return prepare_sendmsg(request);
-    case IORING_OP_SEND:
-    case IORING_OP_SEND_ZC:
-        request->one = (struct iovec){ pointer(sqe->addr), sqe->len };
-        request->count = 1;
-        request->size = sqe->len;
-        return 0;
-    case IORING_OP_RECV:
-        return prepare_receive(request);
-    case IORING_OP_CONNECT:
-        return prepare_connect(request);
-    case IORING_OP_CLOSE:
-        return sqe->off != 0 || sqe->addr != 0 || sqe->len != 0 ? -EINVAL : 0;
-    case IORING_OP_POLL_ADD:
-        return sqe->len & ~IORING_POLL_ADD_MULTI || sqe->addr != 0 ? -EINVAL : 0;
-    case IORING_OP_ASYNC_CANCEL:
-        return sqe->cancel_flags != 0 || sqe->off != 0 ? -EINVAL : 0;
-    case IORING_OP_ACCEPT:
-        return sqe->len != 0 || sqe->ioprio & ~IORING_ACCEPT_MULTISHOT ||
-                       sqe->accept_flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK)
-                   ? -EINVAL
-                   : 0;
-    case IORING_OP_NOP:
-        return 0;
-    default:
-        return -EINVAL;
-    }
-}
-
-bool operation_needs_file(const struct request *request)
-{
-    uint8_t opcode = request->sqe.opcode;
-    return opcode != IORING_OP_NOP && opcode != IORING_OP_CLOSE && opcode != IORING_OP_ASYNC_CANCEL;
-}
-
-bool operation_has_failed(const struct request *request, int result)
-{
-    uint8_t opcode = request->sqe.opcode;
-    bool all = request->sqe.msg_flags & MSG_WAITALL;
-    if (opcode == IORING_OP_SEND || opcode == IORING_OP_SENDMSG || opcode == IORING_OP_SEND_ZC)
-        return result < 0 || (all && (size_t)result < request->size);
-    return result < 0;
 }
 
 /* ---- Receiving ------------------------------------------------------------------------------- */
@@ -129,9 +31,41 @@ static int receive_into(struct request *request, void *memory, size_t size, bool
     return (int)n;
 }
 
+/* An operation that cannot be polled for waits in a worker's blocking call: when there is no memory
+ * to poll with, or when it was woken for nothing 128 times, to which a peer brings a receive by as
+ * many urgent bytes. A receive has its buffer then before it waits, and ends with it whatever its
+ * result. Multishots do not run there: they end. */
+static bool waits_in_worker(struct request *request)
+{
+    if (!request->blocked)
+        request->blocked = fault(FAULT_WORKER, "an operation that waits");
+    return request->blocked;
+}
+
+/* The buffer is the receive's own, though there is nothing for it yet. */
+static void pin_buffer(struct request *request, struct group *group, struct io_uring_buf *buffer)
+{
+    group_lend(buffer, true);
+    request->pinned = pointer(buffer->addr);
+    request->pinned_size = buffer->len;
+    request->pinned_flags = group_take(group, 0);
+}
+
+static int try_receive_pinned(struct request *request, uint32_t *ret_flags)
+{
+    bool more = false;
+    if (!socket_is_readable(request->file))
+        return WAITS;
+    int n = receive_into(request, request->pinned, request->pinned_size, &more);
+    *ret_flags = request->pinned_flags | (more ? IORING_CQE_F_SOCK_NONEMPTY : 0);
+    return n;
+}
+
 /* At first it looks for a buffer, even if there is nothing to be received; later when there is. */
 static int try_receive_selected(struct request *request, bool first, uint32_t *ret_flags)
 {
+    if (request->pinned != NULL)
+        return try_receive_pinned(request, ret_flags);
     struct group *group = group_find(request->ring, request->sqe.buf_group);
     struct io_uring_buf *buffer = group != NULL ? group_next(group) : NULL;
     bool readable = socket_is_readable(request->file);
@@ -139,8 +73,14 @@ static int try_receive_selected(struct request *request, bool first, uint32_t *r
         return WAITS;
     if (buffer == NULL || fault(FAULT_NO_BUFFERS, "a receive"))
         return -ENOBUFS;
-    if (!readable)
+    if (!readable && !waits_in_worker(request))
         return WAITS;
+    if (!readable && request->sqe.ioprio & IORING_RECV_MULTISHOT)
+        return -ECANCELED;
+    if (!readable) {
+        pin_buffer(request, group, buffer);
+        return WAITS;
+    }
     bool more = false;
     group_lend(buffer, true);
     int n = receive_into(request, pointer(buffer->addr), buffer->len, &more);
@@ -182,8 +122,12 @@ static int try_send(struct request *request)
         violation("a send without MSG_NOSIGNAL");
     ssize_t n = socket_send(request->file, vector, request->count, request->sent,
                             (int)request->sqe.msg_flags & MSG_MORE);
-    if (n == -EAGAIN)
-        return request->sqe.msg_flags & MSG_DONTWAIT ? -EAGAIN : WAITS;
+    if (n == -EAGAIN && request->sqe.msg_flags & MSG_DONTWAIT)
+        return -EAGAIN;
+    if (n == -EAGAIN) {
+        waits_in_worker(request);
+        return WAITS;
+    }
     if (n < 0)
         return request->sent > 0 ? (int)request->sent : (int)n;
     request->sent += (size_t)n;
@@ -257,6 +201,8 @@ static int try_accept(struct request *request, bool first, uint32_t *ret_flags)
         return rc;
     struct file *client = socket_accept(request->file, &error);
     bool untold = !first && multishot && is_unix(request); /* of a shutdown */
+    if (client == NULL && error == -EAGAIN && waits_in_worker(request) && multishot)
+        return -ECANCELED;
     if (client == NULL)
         return error == -EAGAIN || (error == -EINVAL && untold) ? WAITS : error;
     int fd = fd_give(client);

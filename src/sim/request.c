@@ -104,7 +104,7 @@ void request_try(struct request *request)
     }
     if ((result == WAITS || result == GOES_ON) && request->doomed) {
         result = request->sent > 0 ? (int)request->sent : -ECANCELED;
-        flags = 0;
+        flags = request->pinned_flags;
     }
     if (result == GOES_ON) {
         event_enable(&request->go);
@@ -121,7 +121,7 @@ void request_go(struct request *request)
 {
     list_remove(&request->turn);
     if (request->cancelled && request->blocked)
-        finish(request, -EINTR, 0);
+        finish(request, request->sent > 0 ? (int)request->sent : -EINTR, request->pinned_flags);
     else if (request->cancelled)
         finish(request, request->sent > 0 ? (int)request->sent : -ECANCELED, 0);
     else

@@ -80,6 +80,8 @@ struct request {
     uint64_t signals; /* of an eventfd, seen */
     int failure;      /* known when it was submitted */
     bool tried;
+    void *pinned; /* of a receive in a worker: its buffer, had before there was anything in it */
+    uint32_t pinned_size, pinned_flags;
     bool blocked;   /* within a call of a worker: a cancel interrupts that */
     bool cancelled; /* it ends when it is next looked at, */
     bool doomed;    /* or if it would have to wait then */
@@ -109,6 +111,11 @@ void request_go(struct request *request); /* or ends, if it is cancelled */
 
 /* What an operation returns that has to wait for its file, or has more to do at once. */
 enum { WAITS = -10001, GOES_ON = -10002 };
+
+static inline void *pointer(uint64_t address) /* as SQEs and buffers have them */
+{
+    return (void *)(uintptr_t)address;
+}
 
 int operation_prepare(struct request *request); /* when submitted: 0, or why it fails at once */
 

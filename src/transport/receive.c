@@ -1,10 +1,11 @@
 /* The receiving direction: one multishot receive, filled from the loop's pool. It is armed again by
  * one rule: when it ends (no F_MORE) it is not armed, and whether to arm it follows from what is
- * wanted, never from the errno.
+ * wanted, never from the errno. What has brought something is armed again at the turn's end: it
+ * may be closing by then.
  *
- * The first receive takes one message only: a connection that is closed after a request has none to
- * be cancelled then. What has brought something is armed again at the turn's end, for the same
- * reason. */
+ * A receive of one message would not do, not even for the first. When the kernel has woken one for
+ * nothing 128 times, as a peer has it do by urgent bytes, a worker of io-wq waits in its place, and
+ * holds a buffer meanwhile: 128 such peers would have them all. A multishot's poll stays. */
 #include <errno.h>
 
 #include "base/macros.h"
@@ -36,7 +37,7 @@ static void arm(struct socket *socket)
     socket->filling_large = socket->large;
     sqe->opcode = IORING_OP_RECV;
     sqe->fd = socket->fd;
-    sqe->ioprio = socket->lasting ? IORING_RECV_MULTISHOT : 0;
+    sqe->ioprio = IORING_RECV_MULTISHOT;
     sqe->flags = IOSQE_BUFFER_SELECT;
     sqe->buf_group = buffers_of(socket)->group;
     socket->receiving = true;
@@ -94,7 +95,6 @@ static void filled(struct socket *socket, size_t size, unsigned flags)
     struct transport *transport = &socket->transport;
     struct weir_segment *segment = buffers_filled(buffers_of(socket), flags, size);
     metrics.bytes_read += size;
-    socket->lasting = true;
     if (segment == NULL)
         socket_fail(socket, -ENOMEM);
     else if (socket->state != SOCKET_OPEN)

@@ -35,7 +35,6 @@ struct socket {
     bool large;         /* it fills the small buffers: give it large ones */
     bool filling_large; /* the receive in flight fills them */
     bool receiving;     /* a receive is in flight */
-    bool lasting;       /* it has received before: by a multishot from now on */
     bool ended;         /* nothing more comes */
     bool told_lost;
     uint8_t links; /* sends in flight */
