@@ -139,7 +139,7 @@ int scenario_attempts(void *unused)
     scene.port = 7000;
     int rc = weir_start_server(talk_echo, NULL, NULL, scene.port, NULL, &scene.server);
     weir_sim_check(rc == 0);
-    for (unsigned count = 1 + weir_sim_choose(4, "how many races"); count > 0; count--)
+    for (unsigned count = 2 + weir_sim_choose(8, "how many races"); count > 0; count--)
         race();
     return scene_end();
 }

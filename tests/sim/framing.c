@@ -254,6 +254,6 @@ int scenario_framing(void *unused)
     scene_begin(framing_client);
     if (scene_serve(read_out, NULL) < 0)
         return 0;
-    scene_clients(1 + weir_sim_choose(3, "how many clients"));
+    scene_clients(3 + weir_sim_choose(6, "how many clients"));
     return scene_end();
 }

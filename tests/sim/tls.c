@@ -84,7 +84,7 @@ static int serve_tls(bool corrupted)
     weir_sim_corrupt(corrupted);
     if (weir_sim_choose(4, "whether there is much") == 3)
         scene.most = 300 * 1000;
-    scene_clients(1 + weir_sim_choose(4, "how many clients"));
+    scene_clients(2 + weir_sim_choose(6, "how many clients"));
     return tls_end();
 }
 
