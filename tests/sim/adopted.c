@@ -97,7 +97,7 @@ static int adopt_among_others(void *unused)
 {
     struct weir_group group = { 0 };
     (void)unused;
-    excuse(NULL, weir_group_start(&group, adopt_all, NULL), "group_start");
+    scene_start(&group, adopt_all, NULL);
     for (unsigned count = weir_sim_choose(4, "how many clients"); count > 0; count--)
         excuse(NULL, weir_group_start(&group, scene.client, scene_talk()), "group_start");
     return weir_group_wait(&group);

@@ -100,8 +100,8 @@ static int shut_down_among_clients(void *unused)
     unsigned count = 1 + weir_sim_choose(8, "how many clients");
     (void)unused;
     for (unsigned i = 0; i < count; i++)
-        excuse(NULL, weir_group_start(&group, mixed_client, scene_talk()), "group_start");
-    excuse(NULL, weir_group_start(&group, shut_down, NULL), "group_start");
+        scene_start(&group, mixed_client, scene_talk());
+    scene_start(&group, shut_down, NULL);
     return weir_group_wait(&group);
 }
 
