@@ -197,9 +197,9 @@ int weir_open_unix_connection(const char *path, const struct weir_connect_option
                               struct weir_reader **ret_reader, struct weir_writer **ret_writer);
 
 /* `sock=`: a connected stream socket of any family. The stream owns `fd` unless this fails, and
- * makes it blocking for poll-driven io_uring. TLS needs a server_hostname here; when its handshake
- * fails, `fd` is closed. -EBADF, -ENOTSOCK, -EINVAL for another type, -ENOTCONN, -EEXIST for an fd
- * that a live stream already owns. */
+ * makes it blocking for poll-driven io_uring. TLS needs a server_hostname here; when it does not
+ * begin, or its handshake fails, `fd` is closed. -EBADF, -ENOTSOCK, -EINVAL for another type,
+ * -ENOTCONN, -EEXIST for an fd that a live stream already owns. */
 int weir_open_socket(int fd, const struct weir_connect_options *options,
                      struct weir_reader **ret_reader, struct weir_writer **ret_writer);
 

@@ -1812,6 +1812,28 @@ TaskTest(task, wait_signal)
     return 0;
 }
 
+static int raise_at_once(void *unused)
+{
+    (void)unused;
+    int rc = weir_sleep(10 * WEIR_MILLISECOND);
+    raise(SIGUSR1);
+    return rc;
+}
+
+/* It comes when the wait's time is over, and is caught still: so it must be told. */
+TaskTest(task, wait_signal_is_told_at_the_deadline)
+{
+    struct weir_group group = { 0 };
+    struct weir_timeout timeout;
+    signal(SIGUSR1, former_handler);
+    weir_timeout_start(&timeout, 10 * WEIR_MILLISECOND);
+    start(&group, raise_at_once, NULL);
+    int rc = (int)weir_timeout_stop(&timeout, weir_wait_signal(SIGUSR1, 0));
+    expect_result(weir_group_wait(&group), 0);
+    cr_assert(eq(int, (rc == SIGUSR1) + former_calls, 1), "%d, %d", rc, former_calls);
+    return 0;
+}
+
 TaskTest(task, wait_signal_wakes_every_waiter)
 {
     int numbers[3] = { 0 };

@@ -411,6 +411,28 @@ TaskTest(writer, write_all_ends_with_the_loss)
     return 0;
 }
 
+/* All of it leaves and arrives, and then the stream ends in order: that is no failure. */
+TaskTest(writer, write_all_beside_an_orderly_close)
+{
+    char *data = malloc(BIG), *got = malloc(BIG);
+    struct pair pair;
+    pair_open(&pair, 0);
+    pattern_fill(data, 0, BIG);
+    struct writing_all writing = { pair.writer, data, 1 };
+    struct weir_group group = { 0 };
+    expect_result(weir_group_start(&group, write_all_task, &writing), 0);
+    weir_yield(); /* it has been queued now, and nothing has left */
+    weir_close(pair.writer);
+    cr_assert(eq(sz, peer_read_to_end(&pair, got, BIG), BIG));
+    expect_pattern(got, 0, BIG);
+    expect_result(weir_group_wait(&group), 0);
+    expect_result(writing.result, 0);
+    free(data);
+    free(got);
+    pair_close(&pair);
+    return 0;
+}
+
 /* Two loans of one writer are taken back together: what has left is a prefix of the first and the
  * second, and the rest follows. */
 TaskTest(writer, write_all_by_two_tasks_cancelled)

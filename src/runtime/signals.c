@@ -183,5 +183,6 @@ PUBLIC int weir_wait_signal(int first, int second)
         stop_catching(second);
     }
     stop_catching(first);
-    return rc;
+    int came = which(&signals); /* also while the wait was given up: nobody else is told of it */
+    return came > 0 ? came : rc;
 }

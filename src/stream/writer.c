@@ -154,12 +154,14 @@ struct loan {
     struct list_node node; /* among the writer's loans to be given back */
     bool waiting;
     bool taken_back;
+    bool dropped; /* by a loss: not all has left */
 };
 
 static void loan_returned(struct weir_segment *segment)
 {
     struct loan *loan = container_of(segment, struct loan, segment);
     list_remove(&loan->node);
+    loan->dropped = stream_of_writer(loan->writer)->lost;
     if (!loan->waiting)
         return;
     loan->waiting = false;
@@ -211,7 +213,11 @@ static int lend_all(struct weir_writer *writer, const void *data, size_t size)
     writer->lending--;
     if (rc == 0 && loan.taken_back)
         rc = task_interrupted(task_current());
-    return rc == 0 ? drained(stream_of_writer(writer)) : rc;
+    const struct stream *stream = stream_of_writer(writer);
+    bool ended_in_order = stream->lost && stream->error == 0 && !stream->aborted;
+    if (rc == 0 && !(ended_in_order && !loan.dropped)) /* else it left, and a close followed */
+        rc = drained(stream);
+    return rc;
 }
 
 PUBLIC int weir_write_all(struct weir_writer *writer, const void *data, size_t size)

@@ -94,10 +94,11 @@ static void run_deferred(struct weir_loop *loop)
 static int turn(struct weir_loop *loop)
 {
     bool some_starve = pool_publish(&loop->pool);
-    int rc = ring_turn(&loop->ring, some_starve ? 0 : patience(loop));
+    int64_t most = some_starve ? 0 : patience(loop);
+    loop->now = 0; /* what completes after the wait may set a timer */
+    int rc = ring_turn(&loop->ring, most);
     if (unlikely(rc < 0))
         return rc;
-    loop->now = 0;
     if (loop->timers.first != NULL)
         timers_fire(&loop->timers, loop_now(loop));
     run_ready(loop);

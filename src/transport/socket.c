@@ -70,9 +70,9 @@ void socket_move(struct socket *socket)
         socket->state = SOCKET_ENDING;
     receive_move(socket);
     if (socket->state == SOCKET_ENDING) {
+        tell_lost(socket);
         if (!socket_is_sending(socket))
             chain_clear(&socket->transport.out);
-        tell_lost(socket);
         if (receive_is_over(socket) && send_is_over(socket))
             socket_submit_close(socket);
     }
@@ -80,8 +80,8 @@ void socket_move(struct socket *socket)
     if (socket->state == SOCKET_CLOSING && all_left && !socket_is_sending(socket))
         tell_lost(socket);
     if (socket->state == SOCKET_CLOSED && receive_is_over(socket) && send_is_over(socket)) {
-        chain_clear(&socket->transport.out);
         tell_lost(socket);
+        chain_clear(&socket->transport.out);
         list_remove(&socket->parked.node);
         list_remove(&socket->parked_send.node);
         list_remove(&socket->starved.node);

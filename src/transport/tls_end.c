@@ -80,11 +80,11 @@ void tls_tell_lost(struct tls *tls, int error)
         metrics.tls_failures++;
     tls->engine->ops->end(tls->engine);
     chain_clear(&tls->in);
-    chain_clear(&tls->transport.out);
     if (tls->packing != NULL)
         segment_drop(tls->packing);
     tls->packing = NULL;
     tls->transport.events->lost(tls->transport.user, error);
+    chain_clear(&tls->transport.out);
 }
 
 void tls_hurry_if_over(struct tls *tls)

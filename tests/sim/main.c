@@ -114,6 +114,7 @@ static const struct weir_sim_scenario scenarios[] = {
       .main = scenario_recalls,
       .options = { .calm = true },
       .argument = &timed },
+    { .name = "tls-idle", .main = scenario_tls_idle, .options = { .calm = true } },
     { .name = "tls-named", .main = scenario_tls_named },
     { .name = "prompt", .main = scenario_prompt, .options = { .calm = true } },
     { .name = "crowded", .main = scenario_crowded, .options = { .calm = true } },

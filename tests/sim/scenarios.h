@@ -55,6 +55,8 @@ weir_task_fn scenario_framing;
 weir_task_fn scenario_groups, scenario_events, scenario_drains, scenario_leaving;
 /* recalls.c */
 weir_task_fn scenario_recalls;
+/* tls_idle.c */
+weir_task_fn scenario_tls_idle;
 /* tls_named.c */
 weir_task_fn scenario_tls_named;
 /* promptness.c */
